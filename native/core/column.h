@@ -1,0 +1,172 @@
+// A column: one implementation of all operations over memory that it alone touches. Core asks it to prepare kernels when a
+// plan is compiled and to run them; core itself never dereferences an address that a column gave out.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "op.h"
+#include "step_block.h"
+#include "tensor.h"
+
+namespace graft {
+
+enum class Pass {
+  Forward,
+  Backward,
+  Loss,  // forward and the gradient of input 0 in one go
+};
+
+// What happens to a gradient that a kernel computes.
+enum class GradMode : uint8_t { Ignore, Overwrite, Accumulate };
+
+enum class Activation : uint8_t { None, Relu, Relu6, LeakyRelu, Sigmoid, GeluExact, GeluTanh, Silu };
+
+// Work done while a kernel stores: y = activation(result + residual). In Backward the same epilogue means: `dout` is the
+// gradient of y; the kernel first forms g = dout * activation'(y), read from `activated`; g is also the gradient of the
+// residual.
+struct Epilogue {
+  bool residual = false;
+  Activation activation = Activation::None;
+  float slope = 0;  // of LeakyRelu
+  bool any() const { return residual || activation != Activation::None; }
+};
+
+// How a kernel wants an input laid out. An empty layout and the input's own dtype = plain row-major.
+struct PackSpec {
+  DType dtype = DType::F32;
+  std::string layout;  // opaque to core: equal text = equal bytes
+  size_t bytes = 0;
+};
+
+// What a plan asks for. Types are those at run time; absent inputs have rank -1. References live as long as the call.
+struct Request {
+  const OpDef* op = nullptr;
+  std::string node;  // name of the node, for messages and for keys of random numbers
+  Pass pass = Pass::Forward;
+  Attributes attributes;
+  std::vector<TensorType> inputs;
+  std::vector<TensorType> outputs;
+  std::vector<bool> constant;    // per input: a parameter that does not change while the plan lives
+  std::vector<GradMode> modes;   // per input, Backward and Loss
+  Epilogue epilogue;
+  bool second_gradient = false;  // Backward: the result's gradient is dout + dout2
+  bool residual_gradient = false;// Backward with epilogue: g is wanted in dresidual
+  bool batch_statistics = false; // batch norm over the batch; running statistics are updated
+  bool weights_may_pack = true;  // false: parameters are given plain
+  DType compute = DType::F32;
+  int batch = 1;                 // rows of the plan: the step block's row arrays
+  int loss_index = 0;            // Loss: which entry of the step block
+  std::vector<PackSpec> preferred; // per input: a layout that exists already; a kernel that takes it too saves a copy
+  std::string name() const { return op ? op->name : ""; }
+  OpCall call() const { return OpCall{attributes, inputs}; }
+};
+
+// Addresses of one run, all column memory. Pointers are null where the request has no such operand.
+struct Args {
+  void* const* in;    // per input
+  void* const* out;   // per output: result, then saved values
+  void* const* din;   // per input: its gradient
+  void* dout;         // gradient of out[0]
+  void* dout2;        // second part of it
+  void* residual;     // Forward epilogue: what is added
+  void* dresidual;    // Backward epilogue: gradient of the residual
+  void* activated;    // Backward epilogue: the value after the activation
+  void* scratch;      // Kernel::scratch_bytes(), 64-byte aligned
+  const StepBlock* step;
+};
+
+// One prepared call. Immutable: any number of sessions may run it at once, each with its own addresses. run() allocates nothing.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual void run(const Args& args) const = 0;
+  // Shown by describe(): who computes, for example "onednn:brgconv:avx512_core" or "own:softmax_ce:avx2" or "reference:relu".
+  virtual std::string name() const = 0;
+  virtual size_t scratch_bytes() const { return 0; }
+  // Layout wanted for input i; the default is plain.
+  virtual PackSpec pack(size_t) const { return {}; }
+};
+
+// Operations that plans need beside the graph's own. Same Request/Args form; op is null, kind says which.
+enum class Service {
+  Convert,        // in[0] -> out[0], float types
+  Sum,            // out[0] = in[0] + in[1] (+ ...), same type; out[0] may be any of the inputs
+  Accumulate,     // out[0] += in[0], F32
+  Zero,           // out[0] = 0
+  FoldBatchNorm,  // in: w [O,...], b [O]?, gamma, beta, mean, var [O]; attribute eps -> out: w', b'
+  GatherRows,     // in[0] [R, ...] -> out[0] live rows, list of ranges in `rows`
+  ScatterRows,    // in[0] live rows -> rows of out[0]
+};
+
+struct ServiceRequest {
+  Service service;
+  std::vector<TensorType> inputs, outputs;
+  Attributes attributes;
+  std::vector<std::pair<int64_t, int64_t>> rows;  // ranges [first, second)
+};
+
+enum class OptimizerKind { Sgd, Adam, AdamW };
+
+// A run of elements of the arena of trainables that share a group.
+struct Segment {
+  int64_t offset = 0, count = 0;  // elements
+  int group = 0;
+  int64_t mask_offset = -1;       // first bit of the element mask in in[5], or -1: all live
+};
+
+// One pass over the arena. Formulas as PyTorch's torch.optim (2.x): SGD with momentum, dampening 0, Nesterov; Adam couples
+// decay into the gradient, AdamW decays the weight. anchor[g] adds anchor * (w - w0) to the gradient (L2-SP).
+struct OptimizerRequest {
+  OptimizerKind kind = OptimizerKind::Sgd;
+  double momentum = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  bool nesterov = false, anchor = false, clip = false, watch = false;
+  std::vector<Segment> segments;
+  int64_t elements = 0;
+};
+// Args of an optimizer kernel: in[0] gradients, in[1] anchor weights, in[5] mask bits; out[0] weights, out[1], out[2] moments. With clip
+// the kernel first reads the gradients once for their norm. The factor for clipping is min(1, clip / (norm + 1e-6)), as torch's.
+
+class Column {
+ public:
+  virtual ~Column() = default;
+  virtual const char* name() const = 0;
+  // JSON object: instruction set, libraries, bf16 support.
+  virtual std::string describe() const = 0;
+  virtual bool computes(DType) const = 0;
+
+  // Memory. Addresses are 64-byte aligned, contents undefined. allocate() throws OUT_OF_MEMORY.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void release(void* address, size_t bytes) noexcept = 0;
+  virtual void copy_in(void* address, const void* host, size_t bytes) = 0;
+  virtual void copy_out(void* host, const void* address, size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, size_t bytes) = 0;
+  // Bytes that plans may still take, after the machine's and the container's limits.
+  virtual size_t available_bytes() const = 0;
+
+  // Whether a kernel of this request can take the epilogue, a second gradient, or accumulate into the gradient of input i.
+  virtual bool fuses(const Request& request, const Epilogue& epilogue) const = 0;
+  virtual bool takes_second_gradient(const Request& request) const = 0;
+  virtual bool accumulates(const Request& request, size_t input) const = 0;
+
+  virtual std::unique_ptr<Kernel> prepare(const Request& request) = 0;
+  virtual std::unique_ptr<Kernel> prepare(const ServiceRequest& request) = 0;
+  virtual std::unique_ptr<Kernel> prepare(const OptimizerRequest& request) = 0;
+  // in[0] plain -> out[0] as the layout says.
+  virtual std::unique_ptr<Kernel> prepare_pack(const TensorType& plain, const PackSpec& spec) = 0;
+  // Elements that are NaN or infinite.
+  virtual int64_t count_nonfinite(const void* address, const TensorType& type) = 0;
+
+  // Called on a lane's own thread when it starts: the column sets up its team there.
+  virtual void enter_lane(int threads) = 0;
+  virtual void synchronize() = 0;
+};
+
+// Address arithmetic that is the same everywhere.
+inline size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+std::unique_ptr<Column> make_reference_column();
+std::unique_ptr<Column> make_cpu_column(std::unique_ptr<Column> fallback);
+
+}  // namespace graft

@@ -1,0 +1,149 @@
+/* Graft's whole native interface.
+ *
+ * Java describes, native compiles, one call per step: a graph of records and a parameter store are compiled, for what is
+ * trainable, into a plan; a session runs the plan on a workspace. Only opaque handles, numbers, text and sized buffers cross.
+ *
+ * Every function that can fail returns a graft_status; the message of the calling thread's last failure is
+ * graft_last_error(). Handles are freed by their close function, children before parents (a plan keeps what it needs of
+ * its device and parameters alive, so the order cannot break memory). Text results are JSON; a text function writes at
+ * most `capacity` bytes with the final zero and always tells the bytes needed.
+ *
+ * Layouts: activations NHWC, convolution weights OHWI, row-major. All sizes are elements unless called bytes.
+ */
+#ifndef GRAFT_H
+#define GRAFT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define GRAFT_API __attribute__((visibility("default")))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Status of a call. */
+#define GRAFT_OK 0
+#define GRAFT_INVALID_ARGUMENT 1 /* the caller's fault: message names the thing, the expected and the actual */
+#define GRAFT_OUT_OF_MEMORY 2    /* refused before allocation, or the system refused */
+#define GRAFT_UNAVAILABLE 3      /* no such column, device, library or file */
+#define GRAFT_CANCELLED 4        /* the session was told to stop */
+#define GRAFT_INTERNAL 5         /* a defect of this library */
+
+/* Element types. Sources in files may be any of the float types; parameters are F32. */
+#define GRAFT_F32 0
+#define GRAFT_BF16 1
+#define GRAFT_F64 2
+#define GRAFT_I32 3
+#define GRAFT_U8 4
+#define GRAFT_I64 5
+#define GRAFT_F16 6
+
+/* What one run does: a bit set. GRAFT_STEP is one training step. */
+#define GRAFT_FORWARD 1
+#define GRAFT_GRADIENTS 2
+#define GRAFT_UPDATE 4
+#define GRAFT_STEP 7
+
+typedef struct graft_device graft_device;
+typedef struct graft_params graft_params;
+typedef struct graft_graph graft_graph;
+typedef struct graft_plan graft_plan;
+typedef struct graft_workspace graft_workspace;
+typedef struct graft_session graft_session;
+
+/* Build identity, compared by the binding at load time so that a jar and a library of different builds refuse each other. */
+GRAFT_API const char *graft_version(void);
+/* One line about the calling thread's last failed call; valid until its next call. */
+GRAFT_API const char *graft_last_error(void);
+
+/* Opens a column ("cpu" or "reference") with `lanes` teams of `threads` threads each; a lane runs one plan at a time. */
+GRAFT_API int32_t graft_device_open(const char *column, int32_t threads, int32_t lanes, graft_device **out);
+GRAFT_API void graft_device_close(graft_device *device);
+/* JSON: column, threads, lanes, instruction set, bf16 support, library versions, bytes held. */
+GRAFT_API int32_t graft_device_describe(graft_device *device, char *text, int64_t capacity, int64_t *needed);
+
+/* A store of named F32 parameters, all forms of each, and the optimizer's state. Safe for concurrent readers. */
+GRAFT_API int32_t graft_params_create(graft_device *device, graft_params **out);
+GRAFT_API void graft_params_close(graft_params *params);
+/* Declares `name`; `buffer` is 1 for statistics that no optimizer touches; origin is "checkpoint", "head" or "method". */
+GRAFT_API int32_t graft_params_declare(graft_params *params, const char *name, int32_t rank, const int64_t *dims,
+                                       int32_t buffer, const char *origin);
+/* Binds `name` to bytes of a file, read when a plan needs a form of it. `order[i]` is the file axis that becomes axis i. */
+GRAFT_API int32_t graft_params_source_file(graft_params *params, const char *name, const char *path, int64_t offset,
+                                           int32_t dtype, int32_t rank, const int64_t *file_dims, const int32_t *order);
+GRAFT_API int32_t graft_params_write(graft_params *params, const char *name, const float *values, int64_t count);
+GRAFT_API int32_t graft_params_read(graft_params *params, const char *name, float *values, int64_t count);
+/* Optimizer state `which` (0 first moment or momentum, 1 second moment) of `name`, all of its elements; rows that a mask
+ * leaves out read as zero and are ignored when written. Fails where no plan trains the parameter. */
+GRAFT_API int32_t graft_params_read_moment(graft_params *params, const char *name, int32_t which, float *values, int64_t count);
+GRAFT_API int32_t graft_params_write_moment(graft_params *params, const char *name, int32_t which, const float *values, int64_t count);
+/* JSON: per parameter dims, origin, where its bytes are; per form its kind and bytes. */
+GRAFT_API int32_t graft_params_describe(graft_params *params, char *text, int64_t capacity, int64_t *needed);
+
+/* A graph under construction: values are numbered in order of creation. */
+GRAFT_API int32_t graft_graph_create(graft_graph **out);
+GRAFT_API void graft_graph_close(graft_graph *graph);
+GRAFT_API int32_t graft_graph_input(graft_graph *graph, const char *name, int32_t dtype, int32_t rank, const int64_t *dims,
+                                    int32_t *value);
+GRAFT_API int32_t graft_graph_parameter(graft_graph *graph, const char *name, int32_t rank, const int64_t *dims, int32_t *value);
+/* Adds a node. `attributes` is "key=number,key=number"; unknown operations and attributes are errors that list the known. */
+GRAFT_API int32_t graft_graph_node(graft_graph *graph, const char *op, const char *name, const int32_t *inputs, int32_t count,
+                                   const char *attributes, int32_t *value);
+/* Gives a value a public name; it stays readable after a run. */
+GRAFT_API int32_t graft_graph_output(graft_graph *graph, const char *name, int32_t value);
+/* Dims of a value (at most 8). */
+GRAFT_API int32_t graft_graph_dims(graft_graph *graph, int32_t value, int32_t *rank, int64_t *dims);
+
+/* Compiles. `options` is lines of text:
+ *   mode train|eval            precision f32|bf16          batch N
+ *   fold 0|1                   fuse 0|1                    accumulate 0|1
+ *   optimizer sgd|adam|adamw momentum=,nesterov=,beta1=,beta2=,eps=,clip=,anchor=,watch=
+ *   groups N                   groups whose rates are set per step
+ *   train GROUP NAME           trains NAME in group
+ *   rows NAME A B              only rows A..B-1 of NAME train (repeatable, ascending)
+ *   mask NAME PATH             bit mask per element, little-endian bits in a file, 1 = live
+ *   track NAME                 the batch norm that owns buffer NAME normalises by its batch and updates NAME
+ *   keep NAME                  keeps a node's result readable after a run
+ *   limit BYTES                refuses plans above this instead of the machine's own limit
+ */
+GRAFT_API int32_t graft_plan_compile(graft_device *device, graft_graph *graph, graft_params *params, const char *options,
+                                     graft_plan **out);
+GRAFT_API void graft_plan_close(graft_plan *plan);
+/* JSON: every step with node, pass, kernel, operands, bytes. */
+GRAFT_API int32_t graft_plan_describe(graft_plan *plan, char *text, int64_t capacity, int64_t *needed);
+/* JSON: bytes per group. */
+GRAFT_API int32_t graft_plan_memory(graft_plan *plan, char *text, int64_t capacity, int64_t *needed);
+
+/* Memory that plans run in; it grows to the largest plan bound to it. Plans of one workspace never run at the same time. */
+GRAFT_API int32_t graft_workspace_create(graft_device *device, graft_workspace **out);
+GRAFT_API void graft_workspace_close(graft_workspace *workspace);
+
+/* A plan bound to a workspace, with its step block. One thread at a time. */
+GRAFT_API int32_t graft_session_create(graft_plan *plan, graft_workspace *workspace, graft_session **out);
+GRAFT_API void graft_session_close(graft_session *session);
+/* Copies an input; `address` is host memory of `bytes` bytes in the input's own type. */
+GRAFT_API int32_t graft_session_write(graft_session *session, const char *input, int64_t address, int64_t bytes);
+/* Rows of the next runs: the first `valid` of the batch count; weights (batch long) and ids may be null: 1 and the row's number. */
+GRAFT_API int32_t graft_session_rows(graft_session *session, int32_t valid, const float *weights, const int64_t *ids);
+/* Sets a number of the step block: "rate", "decay", "anchor" (index = group), "loss_weight" (index = loss), "seed", "visit",
+ * "normalizer" (rows that the mean is over; 0 = this run's own), "clip". */
+GRAFT_API int32_t graft_session_set(graft_session *session, const char *key, int32_t index, double value);
+/* Runs phases (bit set). Returns when done. */
+GRAFT_API int32_t graft_session_run(graft_session *session, int32_t phases);
+/* Results of the last run: loss per loss node, then correct rows per loss node, then the gradient norm before clipping. */
+GRAFT_API int32_t graft_session_results(graft_session *session, double *values, int32_t count);
+/* With optimizer option watch=1: |update| and |weight| of the last update, per trainable in the order of the train lines. */
+GRAFT_API int32_t graft_session_update_norms(graft_session *session, double *values, int32_t count);
+/* Reads an output, a kept value, "gradient:NAME" of a trainable or of a kept value, as F32 (I32 for integer values). */
+GRAFT_API int32_t graft_session_read(graft_session *session, const char *name, int64_t address, int64_t bytes);
+GRAFT_API int32_t graft_session_size(graft_session *session, const char *name, int64_t *count);
+/* Runs once more step by step and names the first value with a NaN or infinity: "" where all are finite. */
+GRAFT_API int32_t graft_session_find_nonfinite(graft_session *session, int32_t phases, char *text, int64_t capacity, int64_t *needed);
+/* Runs once with a clock around each step. JSON: microseconds per step. */
+GRAFT_API int32_t graft_session_profile(graft_session *session, int32_t phases, char *text, int64_t capacity, int64_t *needed);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
