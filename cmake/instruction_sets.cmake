@@ -1,0 +1,20 @@
+# The own SIMD kernels are compiled once per instruction set, each time into a namespace of its own
+# (GRAFT_ISA_NAMESPACE); cpu/dispatch.cpp picks one when the library starts. Everything else is x86-64-v2.
+set(GRAFT_ISA_sse4_FLAGS -march=x86-64-v2)
+set(GRAFT_ISA_avx2_FLAGS -march=x86-64-v3)
+set(GRAFT_ISA_avx512_FLAGS -march=x86-64-v4 -mprefer-vector-width=512)
+set(GRAFT_ISA_avx512bf16_FLAGS -march=x86-64-v4 -mavx512bf16 -mprefer-vector-width=512)
+
+function(graft_variants prefix sources)
+  set(objects "")
+  foreach(isa sse4 avx2 avx512 avx512bf16)
+    if(sources)
+      add_library(${prefix}_${isa} OBJECT ${sources})
+      target_link_libraries(${prefix}_${isa} PUBLIC graft_options OpenMP::OpenMP_CXX)
+      target_compile_definitions(${prefix}_${isa} PRIVATE GRAFT_ISA_NAMESPACE=${isa})
+      target_compile_options(${prefix}_${isa} PRIVATE ${GRAFT_ISA_${isa}_FLAGS} -fno-trapping-math -ffp-contract=fast -fopenmp-simd)
+      list(APPEND objects $<TARGET_OBJECTS:${prefix}_${isa}>)
+    endif()
+  endforeach()
+  set(${prefix}_objects ${objects} PARENT_SCOPE)
+endfunction()
