@@ -1,0 +1,14 @@
+package dev.graft.weights;
+
+/** A weight file, index, folder or card that cannot be used; the message is one clear line that names the file and the cause. */
+public final class WeightsException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    public WeightsException(String message) {
+        super(message);
+    }
+
+    public WeightsException(String message, Throwable cause) {
+        super(message, cause);
+    }
+}
