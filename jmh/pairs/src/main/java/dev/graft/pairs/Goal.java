@@ -1,0 +1,42 @@
+package dev.graft.pairs;
+
+import java.util.List;
+
+/**
+ * A line of the speed list that pairs decide.
+ *
+ * @param precision {@code f32} or {@code bf16}
+ * @param against the side Graft is compared with
+ * @param metric {@code speed}: the other side's time over Graft's; {@code memory}: Graft's peak over the other's
+ * @param bound least speed, or most memory
+ */
+record Goal(Workload workload, String precision, Side against, String metric, double bound) {
+    static final String SPEED = "speed";
+    static final String MEMORY = "memory";
+
+    static final List<Goal> ALL = List.of(
+            new Goal(Workload.RESNET18_FULL, "f32", Side.TUNED, SPEED, 1.0),
+            new Goal(Workload.RESNET18_FULL, "f32", Side.UNTUNED, SPEED, 1.35),
+            new Goal(Workload.RESNET18_FULL, "f32", Side.TUNED, MEMORY, 0.7),
+            new Goal(Workload.RESNET18_FULL, "bf16", Side.TUNED, SPEED, 1.0),
+            new Goal(Workload.RESNET18_FULL, "bf16", Side.TUNED, MEMORY, 0.7),
+            new Goal(Workload.RESNET18_HEAD, "f32", Side.TUNED, SPEED, 1.05),
+            new Goal(Workload.RESNET18_HEAD, "f32", Side.CEILING, SPEED, 0.92),
+            new Goal(Workload.RESNET18_HEAD, "f32", Side.TUNED, MEMORY, 0.5),
+            new Goal(Workload.RESNET18_HEAD, "bf16", Side.TUNED, SPEED, 1.0),
+            new Goal(Workload.RESNET18_HEAD, "bf16", Side.CEILING, SPEED, 0.92),
+            new Goal(Workload.RESNET18_HEAD, "bf16", Side.TUNED, MEMORY, 0.5),
+            new Goal(Workload.RESNET18_LASTBLOCK, "f32", Side.TUNED, SPEED, 1.05),
+            new Goal(Workload.RESNET18_LASTBLOCK, "f32", Side.CEILING, SPEED, 0.92),
+            new Goal(Workload.RESNET18_LASTBLOCK, "f32", Side.TUNED, MEMORY, 0.5),
+            new Goal(Workload.RESNET18_LASTBLOCK, "bf16", Side.TUNED, SPEED, 1.0),
+            new Goal(Workload.RESNET18_LASTBLOCK, "bf16", Side.CEILING, SPEED, 0.92),
+            new Goal(Workload.RESNET18_LASTBLOCK, "bf16", Side.TUNED, MEMORY, 0.5),
+            new Goal(Workload.SOFTMAX_CE, "f32", Side.TUNED, SPEED, 3),
+            new Goal(Workload.SOFTMAX_CE, "f32", Side.CEILING, SPEED, 0.7),
+            new Goal(Workload.ADAMW_100M, "f32", Side.CEILING, SPEED, 0.9));
+
+    boolean metBy(double value) {
+        return metric.equals(SPEED) ? value >= bound : value <= bound;
+    }
+}

@@ -1,0 +1,45 @@
+package dev.graft.peers;
+
+import dev.graft.pairs.Measurement;
+import dev.graft.pairs.Request;
+import dev.graft.pairs.Step;
+import java.util.Map;
+import java.util.TreeMap;
+import org.bytedeco.pytorch.global.torch;
+
+/**
+ * One measured process of the PyTorch preset: {@code Peer WORKLOAD --variant untuned|tuned ...}, see {@link Request}.
+ * {@code untuned} is what the preset's samples do. {@code tuned} adds channels-last activations and weights, and CPU
+ * autocast where bf16 is asked for; its allocator comes by LD_PRELOAD from whoever starts the process.
+ */
+public final class Peer {
+    private Peer() {}
+
+    public static void main(String[] arguments) {
+        Request request = Request.parse(arguments);
+        boolean tuned = request.variant().equals("tuned");
+        if (!tuned && !request.variant().equals("untuned")) {
+            throw new IllegalArgumentException("expected variant untuned or tuned, got " + request.variant());
+        }
+        if (!tuned && !request.precision().equals("f32")) {
+            throw new IllegalArgumentException("the untuned preset runs in f32, not in " + request.precision());
+        }
+        torch.set_num_threads(request.threads());
+        torch.manual_seed(0);
+        Map<String, String> settings = new TreeMap<>();
+        settings.put("library", "pytorch preset " + torch.class.getPackage().getImplementationVersion());
+        settings.put("variant", request.variant());
+        settings.put("precision", request.precision());
+        settings.put("threads", String.valueOf(torch.get_num_threads()));
+        settings.put("preload", System.getenv().getOrDefault("LD_PRELOAD", "nothing"));
+        settings.put("blas", System.getProperty("org.bytedeco.openblas.load", "openblas"));
+        Step step = switch (request.workload()) {
+            case RESNET18_FULL -> new ResNetStep(-1, tuned, request.precision(), settings);
+            case RESNET18_LASTBLOCK -> new ResNetStep(6, tuned, request.precision(), settings);
+            case RESNET18_HEAD -> new ResNetStep(8, tuned, request.precision(), settings);
+            case SOFTMAX_CE -> new SoftmaxCrossEntropyStep();
+            case ADAMW_100M -> new AdamWStep();
+        };
+        System.out.println(Measurement.of(step, request.warmup(), request.steps(), settings).json());
+    }
+}
