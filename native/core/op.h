@@ -26,6 +26,11 @@ struct InputDef {
   bool variadic = false;  // the last input only: one or more
 };
 
+// The element type of an input's gradient: parameters gather theirs in full precision, activations in their own type.
+inline DType gradient_type(Role role, DType input) {
+  return (role == Role::Weight || role == Role::Vector) && input != DType::F64 ? DType::F32 : input;
+}
+
 struct AttributeDef {
   const char* name;
   double fallback = 0;
