@@ -1,0 +1,101 @@
+// Unary functions, element by element. The piecewise linear ones and the sigmoid read their gradient from the result.
+#include <cmath>
+
+#include "reference.h"
+
+namespace graft::reference {
+namespace {
+
+std::vector<TensorType> infer(const OpCall& call) {
+  require_float(call, 0, "activation", "x");
+  return {call.inputs[0]};
+}
+
+std::vector<TensorType> leaky_relu_infer(const OpCall& call) {
+  require_float(call, 0, "leaky_relu", "x");
+  // A negative slope would give a positive result on both sides: the gradient could not be read from it.
+  require(call.number("slope") >= 0, "leaky_relu: slope must not be negative, got ", call.number("slope"));
+  return {call.inputs[0]};
+}
+
+OpDef::Reads reads_result(const OpCall&, const std::vector<bool>& wanted) { return {{false}, {wanted[0]}}; }
+OpDef::Reads reads_x(const OpCall&, const std::vector<bool>& wanted) { return {{wanted[0]}, {false}}; }
+
+double gelu_slope(double x) {  // d/dx of x * Phi(x)
+  return 0.5 * (1 + std::erf(x * std::sqrt(0.5))) + x * std::exp(-0.5 * x * x) / std::sqrt(2 * M_PI);
+}
+
+double gelu_tanh_slope(double x) {
+  double k = std::sqrt(2 / M_PI), t = std::tanh(k * (x + 0.044715 * x * x * x));
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * k * (1 + 3 * 0.044715 * x * x);
+}
+
+double silu_slope(double x) {
+  double s = 1 / (1 + std::exp(-x));
+  return s * (1 + x * (1 - s));
+}
+
+Activation activation_of(const Run& run) {
+  const std::string& op = run.request.op->name;
+  if (op == "relu") return Activation::Relu;
+  if (op == "relu6") return Activation::Relu6;
+  if (op == "leaky_relu") return Activation::LeakyRelu;
+  if (op == "sigmoid") return Activation::Sigmoid;
+  if (op == "silu") return Activation::Silu;
+  return run.integer("tanh") ? Activation::GeluTanh : Activation::GeluExact;
+}
+
+double slope_of(const Run& run, Activation activation) {
+  return activation == Activation::LeakyRelu ? run.number("slope") : 0;
+}
+
+void forward(const Run& run) {
+  Activation activation = activation_of(run);
+  double slope = slope_of(run, activation);
+  In x = run.in(0);
+  Out y = run.out(0);
+  for (int64_t i = 0; i < run.out_shape().count(); i++) y.put(i, activate(activation, slope, x[i]));
+}
+
+void backward_from_result(const Run& run) {
+  Activation activation = activation_of(run);
+  double slope = slope_of(run, activation);
+  In y = run.saved(0), g = run.result_gradient();
+  Gradient dx = run.gradient(0);
+  for (int64_t i = 0; i < run.out_shape().count(); i++) dx.put(i, g[i] * activation_slope(activation, slope, y[i]));
+}
+
+void backward_from_x(const Run& run) {
+  Activation activation = activation_of(run);
+  In x = run.in(0), g = run.result_gradient();
+  Gradient dx = run.gradient(0);
+  for (int64_t i = 0; i < run.out_shape().count(); i++)
+    dx.put(i, g[i] * (activation == Activation::Silu        ? silu_slope(x[i])
+                      : activation == Activation::GeluTanh ? gelu_tanh_slope(x[i])
+                                                           : gelu_slope(x[i])));
+}
+
+void add(const char* name, bool from_result, std::vector<AttributeDef> attributes = {}) {
+  OpDef def;
+  def.name = name;
+  def.inputs = {{"x"}};
+  def.attributes = std::move(attributes);
+  def.infer = def.name == "leaky_relu" ? leaky_relu_infer : infer;
+  def.backward_reads = from_result ? reads_result : reads_x;
+  def.pointwise = true;
+  def.activation = from_result ? name : nullptr;
+  add_op(def, {forward, from_result ? backward_from_result : backward_from_x});
+}
+
+}  // namespace
+
+void add_activations() {
+  add("relu", true);
+  add("relu6", true);
+  add("leaky_relu", true, {{"slope", 0.01}});
+  add("sigmoid", true);
+  add("gelu", false, {{"tanh"}});
+  add("silu", false);
+}
+
+}  // namespace graft::reference
