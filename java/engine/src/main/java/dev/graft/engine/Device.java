@@ -1,0 +1,104 @@
+package dev.graft.engine;
+
+import dev.graft.engine.binding.global.Graft;
+import dev.graft.engine.binding.graft_device;
+import java.util.Objects;
+
+/**
+ * A machine that plans run on: a column of kernels with lanes, each a team of threads that runs one plan at a time. Calls
+ * from more threads than lanes wait for their turn.
+ *
+ * <p>It owns the {@link Parameters} and {@link Workspace}s made from it; closing it closes them. Safe for any number of
+ * threads.
+ */
+public final class Device implements AutoCloseable {
+    final graft_device pointer;
+    final Handle handle;
+    private final String column;
+    private final int threads;
+    private final int lanes;
+
+    private Device(graft_device pointer, String column, int threads, int lanes) {
+        this.pointer = pointer;
+        this.column = column;
+        this.threads = threads;
+        this.lanes = lanes;
+        this.handle = new Handle("device " + column, null, () -> Graft.graft_device_close(pointer));
+    }
+
+    /** Opens a column with one lane of as many threads as the container's quota allows. */
+    public static Device open(String column) {
+        return open(column, defaultThreads(), 1);
+    }
+
+    /**
+     * Opens a column.
+     *
+     * @param column {@code "cpu"}, or {@code "reference"}: plain loops, slow, the specification of all operations
+     * @param threads of each lane, at least 1
+     * @param lanes teams of threads, at least 1
+     * @throws UnavailableException where there is no such column or no native library for this platform
+     */
+    public static Device open(String column, int threads, int lanes) {
+        Objects.requireNonNull(column, "column");
+        if (threads < 1 || lanes < 1) {
+            throw new IllegalArgumentException(
+                    "threads and lanes must be at least 1, got " + threads + " threads and " + lanes + " lanes");
+        }
+        Natives.load();
+        graft_device pointer = new graft_device(null);
+        Status.check(Graft.graft_device_open(column, threads, lanes, pointer));
+        return new Device(pointer, column, threads, lanes);
+    }
+
+    /** Processors that this process may use at once: the container's quota or all that the JVM sees. */
+    public static int defaultThreads() {
+        return Quota.threads();
+    }
+
+    /** Name of the column. */
+    public String column() {
+        return column;
+    }
+
+    /** Threads of each lane. */
+    public int threads() {
+        return threads;
+    }
+
+    /** Plans that run at the same time. */
+    public int lanes() {
+        return lanes;
+    }
+
+    /** A new, empty store of parameters. */
+    public Parameters parameters() {
+        return new Parameters(this);
+    }
+
+    /** A new workspace for plans that never run at the same time. */
+    public Workspace workspace() {
+        return new Workspace(this);
+    }
+
+    /** JSON: column, threads, lanes, instruction set, bf16 support, versions of libraries, bytes held. */
+    public String describe() {
+        handle.enter();
+        try {
+            return Text.read((text, capacity, needed) -> Graft.graft_device_describe(pointer, text, capacity, needed));
+        } finally {
+            handle.exit();
+        }
+    }
+
+    /** Closes everything made from this device, then the device. */
+    @Override
+    public void close() {
+        handle.close();
+    }
+
+    @Override
+    public String toString() {
+        return "Device[" + column + ", " + threads + " threads, " + lanes + " lanes]";
+    }
+}

@@ -1,0 +1,78 @@
+package dev.graft.engine;
+
+import dev.graft.engine.binding.global.Graft;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.Properties;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Loader;
+
+/**
+ * Loads libgraft and what it needs, once. A failure is remembered and told again as the same one-line message: the
+ * classes of the binding are touched only through here, so no linkage error reaches a caller.
+ */
+final class Natives {
+    private static final String FOLDER = "/dev/graft/engine/binding/";
+    private static final Outcome OUTCOME = attempt();
+
+    private Natives() {}
+
+    /** What loading came to: no problem, or a one-line message and its cause. */
+    private record Outcome(String problem, Throwable cause) {}
+
+    /**
+     * Makes the native functions callable.
+     *
+     * @throws UnavailableException where the libraries for this platform are missing, do not load or are of another build
+     */
+    static void load() {
+        if (OUTCOME.problem != null) {
+            throw new UnavailableException(OUTCOME.problem, OUTCOME.cause);
+        }
+    }
+
+    private static Outcome attempt() {
+        String platform = "this platform";
+        try {
+            platform = Loader.getPlatform();
+            String library = FOLDER + platform + "/libgraft.so";
+            if (Natives.class.getResource(library) == null) {
+                return new Outcome(missing(platform, library.substring(1)), null);
+            }
+            Loader.load(Graft.class);
+            BytePointer version = Graft.graft_version();
+            return new Outcome(mismatch(version.getString(StandardCharsets.UTF_8), jarVersion()), null);
+        } catch (LinkageError | RuntimeException | IOException e) {
+            Throwable root = e;
+            while (root.getCause() != null) {
+                root = root.getCause();
+            }
+            String reason = String.valueOf(root.getMessage()).lines().findFirst().orElse("unknown");
+            return new Outcome("native libraries for " + platform + " do not load: " + reason, e);
+        }
+    }
+
+    private static String missing(String platform, String library) {
+        return "no native libraries for " + platform + " (os.name " + System.getProperty("os.name") + ", os.arch "
+                + System.getProperty("os.arch") + ") on the class path; needed is " + library
+                + " from the jar graft-native with classifier " + platform + "; Graft is built for linux-x86_64";
+    }
+
+    /** The message where natives and jar are not of one build, else null. */
+    static String mismatch(String natives, String jar) {
+        return natives.equals(jar) ? null
+                : "natives of build " + natives + ", jar of build " + jar + ": use graft-engine and graft-native of one build";
+    }
+
+    private static String jarVersion() throws IOException {
+        Properties properties = new Properties();
+        try (InputStream in = Natives.class.getResourceAsStream("build.properties")) {
+            if (in == null) {
+                throw new IOException("build.properties is missing from the jar graft-engine");
+            }
+            properties.load(in);
+        }
+        return properties.getProperty("version");
+    }
+}

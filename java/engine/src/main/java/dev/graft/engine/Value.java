@@ -1,0 +1,17 @@
+package dev.graft.engine;
+
+import java.util.Objects;
+
+/**
+ * A value of a graph: an input, a parameter or the result of a node. The name identifies it; the number is its position
+ * in the graph it was made in.
+ *
+ * @param id position among the graph's entries
+ * @param name unique within the graph
+ */
+public record Value(int id, String name) {
+    /** Checks the name. */
+    public Value {
+        Objects.requireNonNull(name, "name of a value");
+    }
+}

@@ -1,0 +1,57 @@
+package dev.graft.engine.preset;
+
+import org.bytedeco.javacpp.annotation.Platform;
+import org.bytedeco.javacpp.annotation.Properties;
+import org.bytedeco.javacpp.tools.Info;
+import org.bytedeco.javacpp.tools.InfoMap;
+import org.bytedeco.javacpp.tools.InfoMapper;
+
+/**
+ * How JavaCPP maps {@code graft.h}. Not part of the public interface: only {@code dev.graft.engine} uses what is
+ * generated from it.
+ *
+ * <p>libgomp and libdnnl are loaded before libgraft, from the class path, so that one OpenMP runtime serves all of them.
+ * Calls that may happen in every step are declared here by hand: they take direct buffers, addresses and arrays as they
+ * are and leave no Java object behind. An array is pinned for the length of one copy ({@code @CriticalRegion}).
+ */
+@Properties(
+        value = @Platform(
+                value = "linux-x86_64",
+                compiler = "cpp17",
+                define = "STRING_BYTES_CHARSET \"UTF-8\"",
+                include = "graft.h",
+                preload = {"gomp@.1", "dnnl@.3"},
+                preloadresource = "/org/bytedeco/dnnl/",
+                link = "graft"),
+        target = "dev.graft.engine.binding",
+        global = "dev.graft.engine.binding.global.Graft")
+public class GraftPreset implements InfoMapper {
+    @Override
+    public void map(InfoMap map) {
+        map.put(new Info("GRAFT_API").cppTypes().annotations());
+        map.put(new Info("graft_session_set").javaText(
+                "public static native int graft_session_set(graft_session session,"
+                        + " @Cast(\"const char*\") ByteBuffer key, int index, double value);\n"));
+        map.put(new Info("graft_session_rows").javaText(
+                "public static native int graft_session_rows(graft_session session, int valid,"
+                        + " @Const FloatBuffer weights, @Cast(\"const int64_t*\") LongBuffer ids);\n"));
+        map.put(new Info("graft_session_results").javaText(
+                "public static native int graft_session_results(graft_session session, DoubleBuffer values, int count);\n"));
+        map.put(new Info("graft_session_write").javaText(transfer("graft_session_write")));
+        map.put(new Info("graft_session_read").javaText(transfer("graft_session_read")));
+    }
+
+    /** Declares a function (session, name, address, bytes) for an address, for direct buffers and for arrays. */
+    private static String transfer(String function) {
+        StringBuilder text = new StringBuilder();
+        for (String memory : new String[] {"long", "ByteBuffer", "FloatBuffer", "IntBuffer", "LongBuffer", "byte[]",
+            "float[]", "int[]", "long[]"}) {
+            text.append(memory.endsWith("[]") ? "@CriticalRegion " : "")
+                    .append("public static native int ").append(function)
+                    .append("(graft_session session, @Cast(\"const char*\") ByteBuffer name, ")
+                    .append(memory.equals("long") ? "" : "@Cast(\"int64_t\") ").append(memory)
+                    .append(" address, long bytes);\n");
+        }
+        return text.toString();
+    }
+}
