@@ -9,12 +9,13 @@ import java.util.Objects;
 
 /**
  * The preprocessing that a network expects of a picture: resize the short side to {@code resize} pixels (0: leave the
- * size as it is), cut the centre {@code crop} x {@code crop}, order the channels, then {@code (pixel / 255 - mean) / std}.
+ * size as it is), cut the centre {@code crop} x {@code crop}, {@code (pixel / 255 - mean) / std} per channel, then order the
+ * channels.
  *
  * @param resize        short side in pixels after resizing, at least {@code crop}; 0 for no resizing
  * @param crop          side of the square input in pixels
- * @param mean          three values in the pixel / 255 convention, in the order of {@code channels}
- * @param std           three positive values in the same convention and order
+ * @param mean          three values (red, green, blue) in the pixel / 255 convention
+ * @param std           three positive values in the same order and convention
  * @param interpolation filter of the resize
  * @param channels      order in which the network takes the channels
  * @param origin        where the values come from, in words; printed and stored with a result

@@ -2,7 +2,9 @@ package dev.graft.weights;
 
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.Objects;
+import java.util.stream.IntStream;
 
 /**
  * A tensor in a file: what it is and where its bytes are, so that it can be mapped or read when it is needed.
@@ -78,6 +80,39 @@ public record StoredTensor(String name, Dtype dtype, long[] dims, Path file, lon
             newStrides[i] = strides[axes[i]];
         }
         return new StoredTensor(name, dtype, newDims, file, offset, length, newStrides);
+    }
+
+    /**
+     * How a reader of plain arrays sees the bytes: the sizes in the order of the file, and for each axis of this tensor the
+     * file's axis it is.
+     *
+     * @param dims  sizes, the file's outermost axis first
+     * @param order {@code order[i]} is the file's axis that is axis {@code i} of the tensor
+     */
+    public record FileOrder(long[] dims, int[] order) {
+    }
+
+    /**
+     * The order of the axes in the file if the elements fill the byte range without gap or overlap, as a tensor does that
+     * was saved transposed or with channels last; null if they do not.
+     */
+    public FileOrder fileOrder() {
+        int[] byStride = IntStream.range(0, dims.length).boxed()
+                .sorted(Comparator.comparingLong((Integer axis) -> dims[axis] == 1 ? Long.MAX_VALUE : strides[axis]).reversed())
+                .mapToInt(Integer::intValue).toArray();
+        long[] fileDims = new long[dims.length];
+        int[] order = new int[dims.length];
+        long expected = 1;
+        for (int i = dims.length - 1; i >= 0; i--) {
+            int axis = byStride[i];
+            if (dims[axis] == 0 || dims[axis] != 1 && strides[axis] != expected) {
+                return null;
+            }
+            fileDims[i] = dims[axis];
+            order[axis] = i;
+            expected *= dims[axis];
+        }
+        return new FileOrder(fileDims, order);
     }
 
     /** The same tensor under another name. */

@@ -23,7 +23,7 @@ final class TorchObjects {
         TorchGlobal global = TorchGlobal.named(module, name);
         if (global == null) {
             throw in.failure("refused the global " + Messages.oneLine(module + "." + name)
-                    + ", which is not on the list of what a checkpoint may use");
+                    + ": not on the list of what a state dict may use (save model.state_dict() alone)");
         }
         return global;
     }
