@@ -1,14 +1,9 @@
 package dev.graft.report;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
+import dev.graft.weights.AtomicFile;
 import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
 import java.util.List;
 
 /**
@@ -33,30 +28,14 @@ public record Report(String title, String lead, List<Section> sections) {
     }
 
     /**
-     * Writes the page, replacing the file at once or not at all.
+     * Writes the page, replacing the file at once or not at all; the folder must exist.
      *
-     * @throws UncheckedIOException if the file cannot be written; the message names it
+     * @throws java.io.UncheckedIOException if the file cannot be written; the message names it
      */
     public void write(Path file) {
-        Path target = file.toAbsolutePath();
-        Path beside = target.resolveSibling(target.getFileName() + ".part");
-        try {
-            try (FileChannel out = FileChannel.open(beside, StandardOpenOption.CREATE, StandardOpenOption.WRITE,
-                    StandardOpenOption.TRUNCATE_EXISTING)) {
-                ByteBuffer bytes = ByteBuffer.wrap(html().getBytes(StandardCharsets.UTF_8));
-                while (bytes.hasRemaining()) {
-                    out.write(bytes);
-                }
-                out.force(true);
-            }
-            Files.move(beside, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        } catch (IOException e) {
-            try {
-                Files.deleteIfExists(beside);
-            } catch (IOException suppressed) {
-                e.addSuppressed(suppressed);
-            }
-            throw new UncheckedIOException("report " + file + " cannot be written: " + e.getMessage(), e);
+        try (AtomicFile out = AtomicFile.create(file)) {
+            out.write(ByteBuffer.wrap(html().getBytes(StandardCharsets.UTF_8)));
+            out.commit();
         }
     }
 }
