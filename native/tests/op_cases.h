@@ -1,0 +1,325 @@
+// The cases of every operation: one OpTest each. Sizes are odd on purpose: 1, 3, 7, 17, 33 fill no vector and no tile.
+#pragma once
+#include "op_run.h"
+
+namespace graft::test {
+
+// Sums of many products in another order, and norms that subtract a mean, lose up to three digits of F32's seven.
+constexpr double kReordered = 1e-11;
+
+inline OpTest linear_test() {
+  OpTest t{"linear", {}, kReordered};
+  for (int64_t rows : {1, 3, 17})
+    for (int64_t k : {1, 7, 33})
+      for (int64_t n : {1, 3, 17})
+        t.cases.push_back({text("rows", rows, "_in", k, "_out", n), {{{rows, k}}, {{n, k}}, {{n}}}, {}, int(rows)});
+  t.cases.push_back({"without_bias", {{{7, 33}}, {{17, 33}}, absent()}, {}, 7});
+  t.cases.push_back({"three_axes", {{{2, 7, 17}}, {{33, 17}}, {{33}}}, {}, 2});
+  return t;
+}
+
+inline OpTest matmul_test() {
+  OpTest t{"matmul", {}, kReordered};
+  for (int ta : {0, 1})
+    for (int tb : {0, 1}) {
+      Shape a = ta ? Shape{3, 17, 7} : Shape{3, 7, 17}, b = tb ? Shape{3, 33, 17} : Shape{3, 17, 33};
+      t.cases.push_back({text("transpose", ta, tb), {{a}, {b}}, {{"transpose_a", ta}, {"transpose_b", tb}, {"factor", 0.25}}, 3});
+    }
+  t.cases.push_back({"plain", {{{1, 3}}, {{3, 1}}}, {}, 1});
+  t.cases.push_back({"shared_right", {{{2, 3, 7, 5}}, {{5, 3}}}, {}, 2});
+  t.cases.push_back({"shared_left", {{{1, 1, 7, 5}}, {{2, 3, 5, 3}}}, {}, 2});
+  t.cases.push_back({"crossed", {{{2, 1, 3, 5}}, {{1, 3, 5, 7}}}, {}, 2});
+  return t;
+}
+
+inline OpTest conv2d_test() {
+  OpTest t{"conv2d", {}, kReordered};
+  auto add = [&](const char* label, Shape x, Shape w, Attributes attributes, bool bias = true) {
+    t.cases.push_back({label, {{x}, {w}, bias ? Operand{{w[0]}} : absent()}, std::move(attributes), int(x[0])});
+  };
+  add("1x1", {3, 7, 5, 17}, {33, 1, 1, 17}, {});
+  add("1x1_stride2", {2, 7, 7, 3}, {7, 1, 1, 3}, {{"stride_h", 2}, {"stride_w", 2}}, false);
+  add("3x3_pad1", {2, 7, 7, 3}, {17, 3, 3, 3}, {{"pad_top", 1}, {"pad_left", 1}, {"pad_bottom", 1}, {"pad_right", 1}});
+  add("3x3_stride2_pad1", {2, 9, 7, 16}, {16, 3, 3, 16},
+      {{"stride_h", 2}, {"stride_w", 2}, {"pad_top", 1}, {"pad_left", 1}, {"pad_bottom", 1}, {"pad_right", 1}}, false);
+  add("3x3_pad_bottom_right", {1, 8, 8, 3}, {7, 3, 3, 3}, {{"stride_h", 2}, {"stride_w", 2}, {"pad_bottom", 1}, {"pad_right", 1}});
+  add("7x7_stride2_pad3", {1, 15, 13, 3}, {7, 7, 7, 3},
+      {{"stride_h", 2}, {"stride_w", 2}, {"pad_top", 3}, {"pad_left", 3}, {"pad_bottom", 3}, {"pad_right", 3}});
+  add("3x2_uneven", {1, 9, 11, 3}, {3, 3, 2, 3}, {{"stride_h", 2}, {"stride_w", 3}, {"pad_top", 2}, {"pad_right", 1}});
+  add("dilated", {1, 9, 9, 3}, {7, 3, 3, 3},
+      {{"dilation_h", 2}, {"dilation_w", 3}, {"pad_top", 2}, {"pad_left", 3}, {"pad_bottom", 2}, {"pad_right", 3}});
+  add("grouped", {2, 5, 5, 9}, {6, 3, 3, 3}, {{"groups", 3}, {"pad_top", 1}, {"pad_left", 1}, {"pad_bottom", 1}, {"pad_right", 1}});
+  add("depthwise", {2, 7, 7, 17}, {17, 3, 3, 1},
+      {{"groups", 17}, {"pad_top", 1}, {"pad_left", 1}, {"pad_bottom", 1}, {"pad_right", 1}});
+  add("depthwise_stride2_same", {1, 8, 8, 33}, {33, 3, 3, 1},
+      {{"groups", 33}, {"stride_h", 2}, {"stride_w", 2}, {"pad_bottom", 1}, {"pad_right", 1}}, false);
+  add("depthwise_multiplied", {1, 5, 5, 3}, {6, 3, 3, 1}, {{"groups", 3}});
+  add("single", {1, 1, 1, 1}, {1, 1, 1, 1}, {});
+  return t;
+}
+
+inline OpTest batch_norm_test() {
+  OpTest t{"batch_norm", {}, kReordered};
+  for (bool batch : {false, true})
+    for (Shape x : {Shape{3, 7, 5, 17}, Shape{17, 33}, Shape{7, 3, 3, 1}}) {
+      int64_t c = x[-1];
+      std::vector<Operand> inputs{{x}, {{c}}, {{c}}, {{c}}, {{c}, Fill::Positive}};
+      OpCase one{text(batch ? "batch" : "running", x.rank, "d_c", c), inputs, {}, int(x[0])};
+      one.batch_statistics = batch;
+      t.cases.push_back(one);
+      if (x[0] < 7) continue;
+      one.label += "_padded";
+      one.valid = 5;
+      if (batch) t.cases.push_back(one);
+    }
+  return t;
+}
+
+inline OpTest layer_norm_test() {
+  OpTest t{"layer_norm", {}, kReordered};
+  for (int64_t c : {3, 17, 33}) t.cases.push_back({text("c", c), {{{2, 7, c}}, {{c}}, {{c}}}, {}, 2});
+  t.cases.push_back({"without_bias", {{{3, 7}}, {{7}}, absent()}, {}, 3});
+  t.cases.push_back({"plain", {{{3, 7}}, absent(), absent()}, {}, 3});
+  return t;
+}
+
+inline OpTest unary_test(const char* op, Attributes attributes = {}, const char* label = "") {
+  OpTest t{op, {}, 1e-12};  // one rounding of the function's value; exp and erf by polynomials have a few more
+  for (Shape x : {Shape{1}, Shape{3, 7}, Shape{2, 3, 5, 17}, Shape{33, 33}})
+    t.cases.push_back({text(label, x.count()), {{x, Fill::ClearOfKinks}}, attributes, int(x[0])});
+  return t;
+}
+
+inline OpTest gelu_test() {
+  OpTest t = unary_test("gelu", {}, "exact");
+  for (OpCase& c : unary_test("gelu", {{"tanh", 1}}, "tanh").cases) t.cases.push_back(c);
+  return t;
+}
+
+inline OpTest broadcast_test(const char* op) {
+  OpTest t{op, {}, 1e-12};
+  auto add = [&](const char* label, Shape a, Shape b) { t.cases.push_back({label, {{a}, {b}}, {}, int(a[0])}); };
+  add("same", {3, 7, 17}, {3, 7, 17});
+  add("same_4d", {2, 3, 5, 33}, {2, 3, 5, 33});
+  add("vector", {7, 33}, {33});
+  add("row", {3, 7, 17}, {1, 7, 17});
+  add("channel_gate", {3, 5, 5, 17}, {3, 1, 1, 17});
+  add("both_ways", {3, 1, 7}, {5, 1});
+  add("number", {3, 7}, {1});
+  return t;
+}
+
+inline OpTest scale_test() {
+  OpTest t{"scale", {}, 1e-12};
+  t.cases.push_back({"factor", {{{3, 33}}}, {{"factor", 0.3}}, 3});
+  t.cases.push_back({"factor_offset", {{{7, 7, 17}}}, {{"factor", -2.5}, {"offset", 0.7}}, 7});
+  return t;
+}
+
+inline void add_windows(OpTest& t, Fill fill) {
+  auto add = [&](const char* label, Shape x, Attributes attributes) {
+    t.cases.push_back({label, {{x, fill}}, std::move(attributes), int(x[0])});
+  };
+  add("2x2", {2, 6, 8, 17}, {{"kernel_h", 2}, {"kernel_w", 2}});
+  add("3x3_stride2_pad1", {2, 7, 9, 33}, {{"kernel_h", 3}, {"kernel_w", 3}, {"stride_h", 2}, {"stride_w", 2}, {"pad_top", 1},
+                                          {"pad_left", 1}, {"pad_bottom", 1}, {"pad_right", 1}});
+  add("3x3_stride2_ceil", {1, 8, 6, 16}, {{"kernel_h", 3}, {"kernel_w", 3}, {"stride_h", 2}, {"stride_w", 2}, {"ceil_mode", 1}});
+  add("2x2_pad_ceil", {1, 5, 7, 3}, {{"kernel_h", 2}, {"kernel_w", 2}, {"pad_top", 1}, {"pad_left", 1}, {"pad_bottom", 1},
+                                     {"pad_right", 1}, {"ceil_mode", 1}});
+  add("3x3_stride1", {1, 5, 5, 1}, {{"kernel_h", 3}, {"kernel_w", 3}, {"stride_h", 1}, {"stride_w", 1}});
+  add("3x2_uneven", {1, 7, 5, 7}, {{"kernel_h", 3}, {"kernel_w", 2}, {"stride_h", 1}, {"stride_w", 2}, {"pad_top", 2},
+                                   {"pad_right", 1}});
+}
+
+inline OpTest max_pool_test() {
+  OpTest t{"max_pool", {}, 1e-12};
+  add_windows(t, Fill::Distinct);
+  t.cases.push_back({"17x17", {{{1, 17, 17, 3}, Fill::Distinct}}, {{"kernel_h", 17}, {"kernel_w", 17}}, 1});
+  return t;
+}
+
+inline OpTest avg_pool_test() {
+  OpTest t{"avg_pool", {}, kReordered};
+  add_windows(t, Fill::Normal);
+  for (size_t i = 0, n = t.cases.size(); i < n; i++) {
+    OpCase c = t.cases[i];
+    c.label += "_without_pad";
+    c.attributes["count_include_pad"] = 0;
+    t.cases.push_back(c);
+  }
+  return t;
+}
+
+inline OpTest global_pool_test() {
+  OpTest t{"global_pool", {}, kReordered};
+  for (int max : {0, 1})
+    for (int keep : {0, 1})
+      t.cases.push_back({text(max ? "max" : "mean", keep ? "_keep" : ""),
+                         {{{3, 7, 5, 17}, max ? Fill::Distinct : Fill::Normal}}, {{"max", max}, {"keep", keep}}, 3});
+  t.cases.push_back({"one_position", {{{1, 1, 1, 33}}}, {}, 1});
+  return t;
+}
+
+inline OpTest reshape_test() {
+  OpTest t{"reshape", {}, 1e-12};
+  t.cases.push_back({"flatten", {{{3, 7, 17}}}, {{"rank", 2}, {"d0", 0}, {"d1", -1}}, 3});
+  t.cases.push_back({"split", {{{3, 7, 18}}}, {{"rank", 4}, {"d0", 0}, {"d1", 0}, {"d2", 3}, {"d3", 6}}, 3});
+  return t;
+}
+
+inline OpTest transpose_test() {
+  OpTest t{"transpose", {}, 1e-12};
+  t.cases.push_back({"matrix", {{{7, 33}}}, {{"axis0", 1}, {"axis1", 0}}, 7});
+  t.cases.push_back({"heads", {{{3, 7, 3, 17}}}, {{"axis0", 0}, {"axis1", 2}, {"axis2", 1}, {"axis3", 3}}, 3});
+  t.cases.push_back({"negative", {{{3, 7, 5}}}, {{"axis0", -1}, {"axis1", 0}, {"axis2", -2}}, 3});
+  return t;
+}
+
+inline OpTest concat_test() {
+  OpTest t{"concat", {}, 1e-12};
+  t.cases.push_back({"channels", {{{3, 5, 5, 17}}, {{3, 5, 5, 7}}}, {{"axis", -1}}, 3});
+  t.cases.push_back({"three", {{{2, 3, 7}}, {{2, 1, 7}}, {{2, 5, 7}}}, {{"axis", 1}}, 2});
+  t.cases.push_back({"one", {{{2, 3}}}, {{"axis", 0}}, 2});
+  return t;
+}
+
+inline OpTest slice_test() {
+  OpTest t{"slice", {}, 1e-12};
+  t.cases.push_back({"middle", {{{3, 7, 17}}}, {{"axis", 1}, {"begin", 2}, {"end", 5}}, 3});
+  t.cases.push_back({"last", {{{3, 7, 17}}}, {{"axis", -1}, {"begin", -3}}, 3});
+  t.cases.push_back({"every_second", {{{3, 7, 7, 3}}}, {{"axis", 2}, {"step", 2}}, 3});
+  return t;
+}
+
+inline OpTest pad_test() {
+  OpTest t{"pad", {}, 1e-12};
+  t.cases.push_back({"channels", {{{3, 5, 5, 16}}}, {{"axis", -1}, {"before", 8}, {"after", 9}}, 3});
+  t.cases.push_back({"rows", {{{3, 5, 7}}}, {{"axis", 1}, {"after", 1}}, 3});
+  return t;
+}
+
+inline OpTest dropout_test() {
+  OpTest t{"dropout", {}, 1e-12};
+  t.cases.push_back({"active", {{{3, 5, 17}}}, {{"rate", 0.3}, {"active", 1}}, 3});
+  t.cases.push_back({"odd_sample", {{{7, 33}}}, {{"rate", 0.5}, {"active", 1}}, 7});
+  t.cases.push_back({"all", {{{3, 7}}}, {{"rate", 1}, {"active", 1}}, 3});
+  t.cases.push_back({"inactive", {{{3, 7}}}, {{"rate", 0.5}}, 3});
+  return t;
+}
+
+inline OpTest softmax_test() {
+  OpTest t{"softmax", {}, kReordered};
+  for (int log : {0, 1})
+    for (int64_t c : {1, 7, 33}) t.cases.push_back({text(log ? "log" : "", "c", c), {{{3, 5, c}}}, {{"log", log}}, 3});
+  return t;
+}
+
+inline OpTest softmax_cross_entropy_test() {
+  OpTest t{"softmax_cross_entropy", {}, kReordered};
+  auto add = [&](const char* label, int64_t rows, int64_t k, bool soft, bool weighted, Attributes attributes) -> OpCase& {
+    Operand target = soft ? Operand{{rows, k}, Fill::Distribution} : Operand{{rows}, Fill::Labels};
+    Operand weight = weighted ? Operand{{k}, Fill::Positive} : absent();
+    t.cases.push_back({label, {{{rows, k}}, target, weight}, std::move(attributes), int(rows)});
+    return t.cases.back();
+  };
+  add("one", 1, 3, false, false, {});
+  add("labels", 7, 17, false, false, {});
+  add("wide", 3, 1033, false, false, {{"label_smoothing", 0.1}});
+  add("smoothed_weighted", 7, 33, false, true, {{"label_smoothing", 0.1}});
+  add("soft", 7, 17, true, false, {});
+  add("soft_smoothed_weighted", 3, 7, true, true, {{"label_smoothing", 0.2}});
+  OpCase& padded = add("padded_ignored", 7, 17, false, true, {});
+  padded.valid = 5;
+  padded.ignored = 2;
+  add("normalised", 7, 17, false, false, {}).normalizer = 12;
+  t.cases.push_back({"per_position", {{{3, 7, 5}}, {{3, 7}, Fill::Labels}, absent()}, {}, 3});
+  return t;
+}
+
+inline OpTest elementwise_loss_test(const char* op, Fill target) {
+  OpTest t{op, {}, kReordered};
+  t.cases.push_back({"matrix", {{{7, 17}}, {{7, 17}, target}}, {}, 7});
+  t.cases.push_back({"one", {{{1}}, {{1}, target}}, {}, 1});
+  OpCase padded{"padded", {{{7, 3, 5}}, {{7, 3, 5}, target}}, {}, 7};
+  padded.valid = 4;
+  t.cases.push_back(padded);
+  OpCase normalised{"normalised", {{{3, 33}}, {{3, 33}, target}}, {}, 3};
+  normalised.normalizer = 8;
+  t.cases.push_back(normalised);
+  return t;
+}
+
+inline std::vector<OpTest> all_op_tests() {
+  return {linear_test(), matmul_test(), conv2d_test(), batch_norm_test(), layer_norm_test(), unary_test("relu"),
+          unary_test("relu6"), unary_test("leaky_relu", {{"slope", 0.1}}), unary_test("sigmoid"), unary_test("silu"), gelu_test(),
+          broadcast_test("add"), broadcast_test("multiply"), scale_test(), max_pool_test(), avg_pool_test(),
+          global_pool_test(), reshape_test(), transpose_test(), concat_test(), slice_test(), pad_test(), dropout_test(),
+          softmax_test(), softmax_cross_entropy_test(), elementwise_loss_test("bce_with_logits", Fill::Bits),
+          elementwise_loss_test("mse", Fill::Normal), elementwise_loss_test("mae", Fill::Normal)};
+}
+
+// Inputs that have a gradient.
+inline bool differentiable(const OpDef& op, const OpCase& c, size_t i) {
+  if (!c.inputs[i].present || input_def(op, i).role == Role::Exact) return false;
+  if (op.loss) return i == 0;
+  return !(op.statistics && i >= 3);
+}
+
+// Every way in which gradients are asked for, without an epilogue.
+inline std::vector<Variation> gradient_variations(const OpDef& op, const OpCase& c) {
+  std::vector<bool> can;
+  for (size_t i = 0; i < c.inputs.size(); i++) can.push_back(differentiable(op, c, i));
+  auto modes = [&](GradMode mode, int only = -1) {
+    std::vector<GradMode> m(c.inputs.size(), GradMode::Ignore);
+    for (size_t i = 0; i < m.size(); i++)
+      if (can[i] && (only < 0 || only == static_cast<int>(i))) m[i] = mode;
+    return m;
+  };
+  std::vector<Variation> all;
+  all.push_back({"overwrite", modes(GradMode::Overwrite)});
+  all.push_back({"forward", {}});
+  if (!op.loss) {
+    all.push_back({"accumulate", modes(GradMode::Accumulate)});
+    all.push_back({"second_gradient", modes(GradMode::Overwrite)});
+    all.back().second_gradient = true;
+  }
+  if (c.inputs.size() > 1 && !op.loss)
+    for (size_t i = 0; i < can.size(); i++)
+      if (can[i]) {
+        all.push_back({text("only", i), modes(GradMode::Overwrite, static_cast<int>(i))});
+        all.push_back({text("only", i, "_null"), modes(GradMode::Overwrite, static_cast<int>(i))});
+        all.back().null_where_ignored = true;
+      }
+  std::vector<TensorType> types = types_of(op, c, DType::F64);
+  if (op.loss || (op.pointwise && op.infer({attributes_of(op, c), types})[0].shape == c.inputs[0].shape)) {
+    all.push_back({"in_place", modes(GradMode::Overwrite)});
+    all.back().in_place = true;
+  }
+  if (op.name == "linear" || op.name == "conv2d") {
+    all.push_back({"unpacked", modes(GradMode::Overwrite)});
+    all.back().may_pack = false;
+  }
+  return all;
+}
+
+// Residual and activation fused into the operation.
+inline std::vector<Variation> epilogue_variations(const OpDef& op, const OpCase& c) {
+  std::vector<Variation> all;
+  Variation plain = gradient_variations(op, c)[0];
+  for (bool residual : {false, true})
+    for (auto [activation, name] : {std::pair{Activation::None, "none"}, {Activation::Relu, "relu"}, {Activation::Relu6, "relu6"},
+                                    {Activation::LeakyRelu, "leaky_relu"}, {Activation::Sigmoid, "sigmoid"}}) {
+      Variation v = plain;
+      v.epilogue.residual = residual;
+      v.epilogue.activation = activation;
+      v.epilogue.slope = activation == Activation::LeakyRelu ? 0.1f : 0;
+      v.label = text("epilogue_", residual ? "residual_" : "", name);
+      if (v.epilogue.any()) all.push_back(v);
+      v.second_gradient = true;
+      v.label += "_second_gradient";
+      if (v.epilogue.any() && residual) all.push_back(v);
+    }
+  return all;
+}
+
+}  // namespace graft::test
