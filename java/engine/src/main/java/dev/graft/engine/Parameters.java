@@ -13,8 +13,12 @@ import java.util.Objects;
  * A store of named F32 parameters with every form that plans need of them (packed, folded) and the optimizer's state.
  * Plans borrow; a frozen tensor is held once, whatever the number of plans.
  *
- * <p>Owned by the device; it owns the plans compiled over it, and closing it closes them. Safe for any number of readers;
- * writing, and running a plan that updates, must not happen beside other uses of the same parameters.
+ * <p>Owned by the device; it owns the plans compiled over it, and closing it closes them. Safe for any number of threads:
+ * reading and running plans that change nothing go on side by side; writing, and every step of a plan that updates, waits
+ * for them and they for it.
+ *
+ * <p>The optimizer's state belongs to what is trained: plans for the same trainables share it, and a plan for others takes
+ * along the state of the parameters that stay. From then on plans for the former set are refused when run.
  */
 public final class Parameters implements AutoCloseable {
     private static final int FIRST_MOMENT = 0;
@@ -145,7 +149,7 @@ public final class Parameters implements AutoCloseable {
         sized(name, values.length);
         handle.enter();
         try {
-            Status.check(Graft.graft_params_write(pointer, name, FloatBuffers.copy(values), values.length));
+            Status.check(Graft.graft_params_write(pointer, name, Direct.copy(values), values.length));
         } finally {
             handle.exit();
         }
@@ -154,9 +158,10 @@ public final class Parameters implements AutoCloseable {
     /** Writes all elements from a direct buffer, position to limit, which stay as they are. */
     public void write(String name, FloatBuffer values) {
         sized(name, values.remaining());
+        Direct.require(name, values, values.order());
         handle.enter();
         try {
-            Status.check(Graft.graft_params_write(pointer, name, FloatBuffers.direct(name, values), values.remaining()));
+            Status.check(Graft.graft_params_write(pointer, name, values, values.remaining()));
         } finally {
             handle.exit();
         }
@@ -164,17 +169,18 @@ public final class Parameters implements AutoCloseable {
 
     /** All elements, row-major. */
     public float[] read(String name) {
-        FloatBuffer values = FloatBuffers.allocate(declaration(name).count());
+        FloatBuffer values = Direct.floats(declaration(name).count());
         read(name, values);
-        return FloatBuffers.array(values);
+        return Direct.array(values);
     }
 
     /** Reads all elements into a direct buffer, position to limit, which stay as they are. */
     public void read(String name, FloatBuffer values) {
         sized(name, values.remaining());
+        Direct.require(name, values, values.order());
         handle.enter();
         try {
-            Status.check(Graft.graft_params_read(pointer, name, FloatBuffers.direct(name, values), values.remaining()));
+            Status.check(Graft.graft_params_read(pointer, name, values, values.remaining()));
         } finally {
             handle.exit();
         }
@@ -186,14 +192,14 @@ public final class Parameters implements AutoCloseable {
      * @param which 0 for the momentum or first moment, 1 for the second
      */
     public float[] readMoment(String name, int which) {
-        FloatBuffer values = FloatBuffers.allocate(declaration(name).count());
+        FloatBuffer values = Direct.floats(declaration(name).count());
         handle.enter();
         try {
             Status.check(Graft.graft_params_read_moment(pointer, name, moment(which), values, values.remaining()));
         } finally {
             handle.exit();
         }
-        return FloatBuffers.array(values);
+        return Direct.array(values);
     }
 
     /** Writes what {@link #readMoment} reads. */
@@ -201,7 +207,7 @@ public final class Parameters implements AutoCloseable {
         sized(name, values.length);
         handle.enter();
         try {
-            Status.check(Graft.graft_params_write_moment(pointer, name, moment(which), FloatBuffers.copy(values),
+            Status.check(Graft.graft_params_write_moment(pointer, name, moment(which), Direct.copy(values),
                     values.length));
         } finally {
             handle.exit();

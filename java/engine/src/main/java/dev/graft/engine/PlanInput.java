@@ -1,6 +1,7 @@
 package dev.graft.engine;
 
 import dev.graft.engine.binding.global.Graft;
+import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -8,16 +9,18 @@ import java.nio.LongBuffer;
 
 /**
  * One input of a session. Writing copies all rows of the batch, row-major, in the input's own type; rows beyond the valid
- * ones may hold anything finite. Nothing is kept of what was passed. Nothing is allocated. For the session's thread.
+ * ones may hold anything finite. Nothing is kept of what was passed. For the session's thread.
  *
- * <p>Arrays are pinned for the length of the copy. Buffers must be direct and in native byte order, are read from position
- * to limit, and keep both.
+ * <p>Direct buffers and addresses are copied once. Arrays go through a direct buffer that is made at the first such call.
+ * Buffers must be direct and in native byte order, are read from position to limit, and keep both. But for that first call
+ * nothing is allocated.
  */
 public final class PlanInput {
     private final Session session;
     private final Input input;
     private final long count;
     private final ByteBuffer key;
+    private Buffer staging;
 
     PlanInput(Session session, Input input, int batch) {
         this.session = session;
@@ -50,7 +53,10 @@ public final class PlanInput {
         check(values.length, DType.F32);
         session.handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
+            if (staging == null) {
+                staging = Direct.bytes(bytes()).asFloatBuffer();
+            }
+            copy(((FloatBuffer) staging).put(0, values));
         } finally {
             session.handle.exit();
         }
@@ -61,7 +67,10 @@ public final class PlanInput {
         check(values.length, DType.I32);
         session.handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
+            if (staging == null) {
+                staging = Direct.bytes(bytes()).asIntBuffer();
+            }
+            copy(((IntBuffer) staging).put(0, values));
         } finally {
             session.handle.exit();
         }
@@ -72,7 +81,10 @@ public final class PlanInput {
         check(values.length, DType.I64);
         session.handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
+            if (staging == null) {
+                staging = Direct.bytes(bytes()).asLongBuffer();
+            }
+            copy(((LongBuffer) staging).put(0, values));
         } finally {
             session.handle.exit();
         }
@@ -83,61 +95,44 @@ public final class PlanInput {
         check(values.length, DType.U8);
         session.handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
+            if (staging == null) {
+                staging = Direct.bytes(bytes());
+            }
+            copy(((ByteBuffer) staging).put(0, values));
         } finally {
             session.handle.exit();
         }
     }
 
-    /** Writes an F32 input. */
+    /** Writes an F32 input from a direct buffer. */
     public void write(FloatBuffer values) {
         check(values.remaining(), DType.F32);
-        FloatBuffers.direct(name(), values);
-        session.handle.enterAlone();
-        try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
-        } finally {
-            session.handle.exit();
-        }
+        Direct.require(name(), values, values.order());
+        send(values);
     }
 
-    /** Writes an I32 input. */
+    /** Writes an I32 input from a direct buffer. */
     public void write(IntBuffer values) {
         check(values.remaining(), DType.I32);
-        FloatBuffers.requireDirect(name(), values);
-        session.handle.enterAlone();
-        try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
-        } finally {
-            session.handle.exit();
-        }
+        Direct.require(name(), values, values.order());
+        send(values);
     }
 
-    /** Writes an I64 input. */
+    /** Writes an I64 input from a direct buffer. */
     public void write(LongBuffer values) {
         check(values.remaining(), DType.I64);
-        FloatBuffers.requireDirect(name(), values);
-        session.handle.enterAlone();
-        try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
-        } finally {
-            session.handle.exit();
-        }
+        Direct.require(name(), values, values.order());
+        send(values);
     }
 
-    /** Writes an input of any type from its bytes. */
+    /** Writes an input of any type from a direct buffer of its bytes, whatever that buffer's byte order says. */
     public void write(ByteBuffer values) {
         if (values.remaining() != bytes()) {
             throw new IllegalArgumentException(
                     "input " + name() + " takes " + bytes() + " bytes, " + values.remaining() + " came");
         }
-        FloatBuffers.requireDirect(name(), values);
-        session.handle.enterAlone();
-        try {
-            Status.check(Graft.graft_session_write(session.pointer, key, values, bytes()));
-        } finally {
-            session.handle.exit();
-        }
+        Direct.require(name(), values);
+        send(values);
     }
 
     /** Writes an input of any type from memory that the caller owns: {@code bytes} readable bytes at an address. */
@@ -152,6 +147,29 @@ public final class PlanInput {
         } finally {
             session.handle.exit();
         }
+    }
+
+    private void send(Buffer values) {
+        session.handle.enterAlone();
+        try {
+            copy(values);
+        } finally {
+            session.handle.exit();
+        }
+    }
+
+    private void copy(Buffer values) {
+        int status;
+        if (values instanceof FloatBuffer floats) {
+            status = Graft.graft_session_write(session.pointer, key, floats, bytes());
+        } else if (values instanceof IntBuffer ints) {
+            status = Graft.graft_session_write(session.pointer, key, ints, bytes());
+        } else if (values instanceof LongBuffer longs) {
+            status = Graft.graft_session_write(session.pointer, key, longs, bytes());
+        } else {
+            status = Graft.graft_session_write(session.pointer, key, (ByteBuffer) values, bytes());
+        }
+        Status.check(status);
     }
 
     private long bytes() {

@@ -18,7 +18,7 @@ import java.util.Objects;
  * @param accumulate whether gradients of several runs add up until an update
  * @param optimizer the optimizer, null in evaluation plans
  * @param clip whether updates are clipped to the norm given by {@link Session#clip}
- * @param anchor whether weights are pulled to where they stood when the plan was compiled ({@link Session#anchor}, L2-SP)
+ * @param anchor whether weights are pulled to those of their files ({@link Session#anchor}, L2-SP)
  * @param watch whether sizes of updates are measured ({@link Session#updateNorms})
  * @param groups rate groups
  * @param trainables what trains, in order

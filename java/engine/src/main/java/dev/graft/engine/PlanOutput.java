@@ -13,6 +13,7 @@ public final class PlanOutput {
     private final String name;
     private final ByteBuffer key;
     private final long count;
+    private FloatBuffer staging;
 
     /** Called within a call of the session. */
     PlanOutput(Session session, String name) {
@@ -41,32 +42,27 @@ public final class PlanOutput {
         return values;
     }
 
-    /** Reads all elements; allocates nothing. */
+    /** Reads all elements, through a direct buffer that is made at the first such call. */
     public void read(float[] values) {
         check(values.length);
-        session.handle.enterAlone();
-        try {
-            Status.check(Graft.graft_session_read(session.pointer, key, values, count * Float.BYTES));
-        } finally {
-            session.handle.exit();
-        }
+        read(staging());
+        staging.get(0, values);
     }
 
-    /** Reads all elements of an integer value; allocates nothing. */
+    /** Reads all elements of an integer value, as {@link #read(float[])} does. */
     public void read(int[] values) {
         check(values.length);
-        session.handle.enterAlone();
-        try {
-            Status.check(Graft.graft_session_read(session.pointer, key, values, count * Integer.BYTES));
-        } finally {
-            session.handle.exit();
+        FloatBuffer bits = staging();
+        read(bits);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = Float.floatToRawIntBits(bits.get(i));
         }
     }
 
-    /** Reads all elements into a direct buffer, position to limit, which stay as they are; allocates nothing. */
+    /** Reads all elements into a direct buffer, position to limit, which stay as they are. */
     public void read(FloatBuffer values) {
         check(values.remaining());
-        FloatBuffers.direct(name, values);
+        Direct.require(name, values, values.order());
         session.handle.enterAlone();
         try {
             Status.check(Graft.graft_session_read(session.pointer, key, values, count * Float.BYTES));
@@ -87,6 +83,13 @@ public final class PlanOutput {
         } finally {
             session.handle.exit();
         }
+    }
+
+    private FloatBuffer staging() {
+        if (staging == null) {
+            staging = Direct.floats(count);
+        }
+        return staging;
     }
 
     private void check(long elements) {

@@ -3,7 +3,6 @@ package dev.graft.engine;
 import dev.graft.engine.binding.global.Graft;
 import dev.graft.engine.binding.graft_session;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
@@ -15,7 +14,7 @@ import java.util.Map;
  * A plan bound to memory, with the numbers that vary from step to step. Write the inputs, set numbers, run, read.
  *
  * <p>One thread at a time: a second one at the same moment gets an {@link IllegalStateException}, as does any use after
- * close. Running, setting numbers, writing inputs and reading results allocates nothing.
+ * close. Running, setting numbers and reading results allocates nothing.
  */
 public sealed class Session implements AutoCloseable permits Plan {
     private static final ByteBuffer RATE = Text.direct("rate");
@@ -26,6 +25,7 @@ public sealed class Session implements AutoCloseable permits Plan {
     private static final ByteBuffer VISIT = Text.direct("visit");
     private static final ByteBuffer NORMALIZER = Text.direct("normalizer");
     private static final ByteBuffer CLIP = Text.direct("clip");
+    private static final ByteBuffer UPDATES = Text.direct("updates");
     private static final long LARGEST_SEED = 1L << 53;
 
     final graft_session pointer = new graft_session(null);
@@ -41,9 +41,9 @@ public sealed class Session implements AutoCloseable permits Plan {
     Session(Plan.Compiled plan, Workspace workspace) {
         options = plan.options();
         losses = plan.graph().losses();
-        results = bytes(Double.BYTES, 2 * losses.size() + 1).asDoubleBuffer();
-        rowWeights = bytes(Float.BYTES, options.batch()).asFloatBuffer();
-        rowIds = bytes(Long.BYTES, options.batch()).asLongBuffer();
+        results = Direct.bytes((2L * losses.size() + 1) * Double.BYTES).asDoubleBuffer();
+        rowWeights = Direct.floats(options.batch());
+        rowIds = Direct.bytes((long) options.batch() * Long.BYTES).asLongBuffer();
         plan.handle().enter();
         Workspace own = workspace == null ? plan.parameters().device().workspace() : null;
         try {
@@ -63,10 +63,6 @@ public sealed class Session implements AutoCloseable permits Plan {
             plan.handle().exit();
         }
         plan.graph().inputs().forEach(i -> inputs.put(i.name(), new PlanInput(this, i, options.batch())));
-    }
-
-    private static ByteBuffer bytes(int size, int count) {
-        return ByteBuffer.allocateDirect(Math.multiplyExact(size, count)).order(ByteOrder.nativeOrder());
     }
 
     /**
@@ -95,9 +91,9 @@ public sealed class Session implements AutoCloseable permits Plan {
      * @param ids per row of the batch, the number of its sample, which keys its random numbers; null = the row's number
      */
     public void rows(int valid, float[] weights, long[] ids) {
-        if (valid < 0 || valid > options.batch()) {
+        if (valid < 1 || valid > options.batch()) {
             throw new IllegalArgumentException(
-                    "valid rows must be between 0 and the batch " + options.batch() + ", got " + valid);
+                    "valid rows must be between 1 and the batch " + options.batch() + ", got " + valid);
         }
         handle.enterAlone();
         try {
@@ -132,7 +128,7 @@ public sealed class Session implements AutoCloseable permits Plan {
         set(DECAY, group, decay);
     }
 
-    /** Strength of the pull of a group's weights to where they stood when the plan was compiled (L2-SP). */
+    /** Strength of the pull of a group's weights to those of their files; without a file, to zero (L2-SP). */
     public void anchor(int group, double strength) {
         set(ANCHOR, group, strength);
     }
@@ -163,6 +159,11 @@ public sealed class Session implements AutoCloseable permits Plan {
     /** Largest norm of all gradients together before an update, in plans compiled with clip; 0 = no limit. */
     public void clip(double norm) {
         set(CLIP, 0, norm);
+    }
+
+    /** Updates made so far: what the next one's bias correction in Adam counts from. For resuming; shared by all plans. */
+    public void updates(long count) {
+        set(UPDATES, 0, count);
     }
 
     private void set(ByteBuffer key, int index, double value) {
@@ -250,7 +251,12 @@ public sealed class Session implements AutoCloseable permits Plan {
     public PlanOutput output(String name) {
         handle.enterAlone();
         try {
-            return outputs.computeIfAbsent(name, n -> new PlanOutput(this, n));
+            PlanOutput output = outputs.get(name);
+            if (output == null) {
+                output = new PlanOutput(this, name);
+                outputs.put(name, output);
+            }
+            return output;
         } finally {
             handle.exit();
         }

@@ -11,8 +11,8 @@ import org.bytedeco.javacpp.tools.InfoMapper;
  * generated from it.
  *
  * <p>libgomp and libdnnl are loaded before libgraft, from the class path, so that one OpenMP runtime serves all of them.
- * Calls that may happen in every step are declared here by hand: they take direct buffers, addresses and arrays as they
- * are and leave no Java object behind. An array is pinned for the length of one copy ({@code @CriticalRegion}).
+ * Calls that may happen in every step are declared here by hand: they take direct buffers and addresses as they are and
+ * leave no Java object behind.
  */
 @Properties(
         value = @Platform(
@@ -41,13 +41,11 @@ public class GraftPreset implements InfoMapper {
         map.put(new Info("graft_session_read").javaText(transfer("graft_session_read")));
     }
 
-    /** Declares a function (session, name, address, bytes) for an address, for direct buffers and for arrays. */
+    /** Declares a function (session, name, address, bytes) for an address and for direct buffers. */
     private static String transfer(String function) {
         StringBuilder text = new StringBuilder();
-        for (String memory : new String[] {"long", "ByteBuffer", "FloatBuffer", "IntBuffer", "LongBuffer", "byte[]",
-            "float[]", "int[]", "long[]"}) {
-            text.append(memory.endsWith("[]") ? "@CriticalRegion " : "")
-                    .append("public static native int ").append(function)
+        for (String memory : new String[] {"long", "ByteBuffer", "FloatBuffer", "IntBuffer", "LongBuffer"}) {
+            text.append("public static native int ").append(function)
                     .append("(graft_session session, @Cast(\"const char*\") ByteBuffer name, ")
                     .append(memory.equals("long") ? "" : "@Cast(\"int64_t\") ").append(memory)
                     .append(" address, long bytes);\n");
