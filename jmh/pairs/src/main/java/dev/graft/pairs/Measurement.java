@@ -2,6 +2,7 @@ package dev.graft.pairs;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.TreeMap;
@@ -15,7 +16,8 @@ import java.util.TreeMap;
  * @param othersPercent processor time that other processes and the host took while the timed steps ran, as a share of
  *     all processors; a large one means that the times say little
  * @param losses the loss of each step, warm-up included; empty where the workload has none
- * @param settings what the side ran with: threads, precision, versions, counts of parameters
+ * @param settings what the side ran with: threads, precision, versions, counts of parameters; of a JVM also the bytes of
+ *     heap that a timed step allocated
  */
 public record Measurement(
         double[] stepMilliseconds,
@@ -44,14 +46,17 @@ public record Measurement(
         }
         double machine = ProcessCounters.machineSeconds();
         double own = ProcessCounters.ownSeconds();
+        long allocated = allocatedBytes();
         long start = System.nanoTime();
         long before = start;
         for (int i = 0; i < steps; i++) {
             losses[warmup + i] = step.run();
             long now = System.nanoTime();
-            milliseconds[i] = (now - before) / 1e6;
+            double counted = step.countedMilliseconds();
+            milliseconds[i] = counted < 0 ? (now - before) / 1e6 : counted;
             before = now;
         }
+        allocated = allocatedBytes() - allocated;
         double available = (before - start) / 1e9 * Runtime.getRuntime().availableProcessors();
         double others = ProcessCounters.machineSeconds() - machine - (ProcessCounters.ownSeconds() - own);
         for (int i = 0; i < losses.length; i++) {
@@ -59,8 +64,15 @@ public record Measurement(
                 throw new IllegalStateException("the loss of step " + i + " is " + losses[i] + ", expected a finite number");
             }
         }
+        Map<String, String> all = new TreeMap<>(settings);
+        all.put("java_bytes_per_step", String.valueOf(allocated / steps));
         return new Measurement(
-                milliseconds, ProcessCounters.peakMemory(), Math.max(0, 100 * others / available), losses, settings);
+                milliseconds, ProcessCounters.peakMemory(), Math.max(0, 100 * others / available), losses, all);
+    }
+
+    /** Bytes of Java heap this thread has allocated so far. */
+    private static long allocatedBytes() {
+        return ((com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean()).getCurrentThreadAllocatedBytes();
     }
 
     /** The median of the timed steps, in milliseconds. */

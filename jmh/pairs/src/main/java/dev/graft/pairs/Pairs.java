@@ -25,7 +25,7 @@ import picocli.CommandLine.Option;
  * file grows as processes end and a run that is cut off goes on where it stopped; the summary beside it is made anew
  * at the end of each run.
  */
-@Command(name = "jmh/pairs/run", mixinStandardHelpOptions = true, sortOptions = false,
+@Command(name = "jmh/pairs/run", sortOptions = false,
         description = "Compares Graft with its peers in alternated processes.")
 public final class Pairs implements Callable<Integer> {
     @Option(names = "--pairs", defaultValue = "15", description = "rounds of each workload (default 15)")
@@ -59,6 +59,9 @@ public final class Pairs implements Callable<Integer> {
 
     @Option(names = "--summary-only", description = "run nothing, summarize --file")
     private boolean summaryOnly;
+
+    @Option(names = {"-h", "--help"}, usageHelp = true, description = "this text")
+    private boolean help;
 
     @Option(names = "--root", defaultValue = ".", hidden = true)
     private Path root;
