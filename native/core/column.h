@@ -1,7 +1,6 @@
 // A column: one implementation of all operations over memory that it alone touches. Core asks it to prepare kernels when a
 // plan is compiled and to run them; core itself never dereferences an address that a column gave out.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -114,6 +113,7 @@ struct Segment {
   int64_t offset = 0, count = 0;  // elements
   int group = 0;
   int64_t mask_offset = -1;       // first bit of the element mask in in[5], or -1: all live
+  int64_t born = 0;               // updates that happened before its first: Adam's step number is header->update - born
 };
 
 // One pass over the arena. Formulas as PyTorch's torch.optim (2.x): SGD with momentum, dampening 0, Nesterov; Adam couples

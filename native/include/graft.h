@@ -27,8 +27,7 @@ extern "C" {
 #define GRAFT_INVALID_ARGUMENT 1 /* the caller's fault: message names the thing, the expected and the actual */
 #define GRAFT_OUT_OF_MEMORY 2    /* refused before allocation, or the system refused */
 #define GRAFT_UNAVAILABLE 3      /* no such column, device, library or file */
-#define GRAFT_CANCELLED 4        /* the session was told to stop */
-#define GRAFT_INTERNAL 5         /* a defect of this library */
+#define GRAFT_INTERNAL 4         /* a defect of this library */
 
 /* Element types. Sources in files may be any of the float types; parameters are F32. */
 #define GRAFT_F32 0
@@ -127,7 +126,7 @@ GRAFT_API int32_t graft_session_write(graft_session *session, const char *input,
 /* Rows of the next runs: the first `valid` of the batch count; weights (batch long) and ids may be null: 1 and the row's number. */
 GRAFT_API int32_t graft_session_rows(graft_session *session, int32_t valid, const float *weights, const int64_t *ids);
 /* Sets a number of the step block: "rate", "decay", "anchor" (index = group), "loss_weight" (index = loss), "seed", "visit",
- * "normalizer" (rows that the mean is over; 0 = this run's own), "clip". */
+ * "normalizer" (rows that the mean is over; 0 = this run's own), "clip", "updates" (made so far; Adam's bias correction). */
 GRAFT_API int32_t graft_session_set(graft_session *session, const char *key, int32_t index, double value);
 /* Runs phases (bit set). Returns when done. */
 GRAFT_API int32_t graft_session_run(graft_session *session, int32_t phases);

@@ -1,0 +1,297 @@
+// The C interface: checks handles, calls core, and alone turns exceptions into a status and a message.
+#include "graft.h"
+
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "column.h"
+#include "json.h"
+#include "number.h"
+#include "session.h"
+
+using namespace graft;
+
+struct graft_device { std::shared_ptr<Device> device; };
+struct graft_params { std::shared_ptr<Params> params; };
+struct graft_graph { Graph graph; };
+struct graft_plan { std::shared_ptr<Plan> plan; };
+struct graft_workspace { std::shared_ptr<Workspace> workspace; };
+struct graft_session { std::shared_ptr<Session> session; };
+
+namespace {
+
+thread_local std::string last_error;
+
+template <class Body>
+int32_t guard(Body body) {
+  try {
+    last_error.clear();
+    body();
+    return GRAFT_OK;
+  } catch (const Error& e) {
+    last_error = e.what();
+    return e.status();
+  } catch (const std::bad_alloc&) {
+    last_error = "the system has no more memory to give";
+    return GRAFT_OUT_OF_MEMORY;
+  } catch (const std::exception& e) {
+    last_error = e.what();
+    return GRAFT_INTERNAL;
+  } catch (...) {
+    last_error = "an unknown failure";
+    return GRAFT_INTERNAL;
+  }
+}
+
+template <class Handle>
+Handle& checked(Handle* handle, const char* name) {
+  require(handle, name, " is null");
+  return *handle;
+}
+
+std::string checked(const char* s, const char* name) {
+  require(s, name, " is null");
+  return s;
+}
+
+void give_text(const std::string& source, char* to, int64_t capacity, int64_t* needed) {
+  require(needed, "needed is null");
+  *needed = static_cast<int64_t>(source.size()) + 1;
+  if (!to || capacity <= 0) return;
+  size_t n = std::min<size_t>(source.size(), static_cast<size_t>(capacity) - 1);
+  std::memcpy(to, source.data(), n);
+  to[n] = 0;
+}
+
+Shape shape_of(int32_t rank, const int64_t* dims, const std::string& name) {
+  require(rank >= 0 && rank <= kMaxRank, name, ": rank is ", rank, "; expected 0 to ", kMaxRank);
+  require(dims || rank == 0, name, ": dims are null");
+  Shape s;
+  s.rank = rank;
+  int64_t count = 1;
+  for (int i = 0; i < rank; i++) {
+    s.dims[i] = dims[i];
+    require(dims[i] >= 0 && (dims[i] == 0 || count <= (int64_t{1} << 40) / dims[i]), name, ": dimension ", i, " is ", dims[i],
+            "; sizes are positive and 2^40 elements at most");
+    count *= std::max<int64_t>(dims[i], 1);
+  }
+  return s;
+}
+
+DType dtype_of(int32_t code, const std::string& name) {
+  require(code >= GRAFT_F32 && code <= GRAFT_F16, name, ": no element type has the code ", code);
+  return static_cast<DType>(code);
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* graft_version(void) { return GRAFT_VERSION_TEXT; }
+const char* graft_last_error(void) { return last_error.c_str(); }
+
+int32_t graft_device_open(const char* column, int32_t threads, int32_t lanes, graft_device** out) {
+  return guard([&] {
+    std::string name = checked(column, "column");
+    require(out, "out is null");
+    require(threads >= 1 && threads <= 1024, "threads are ", threads, "; expected 1 to 1024");
+    require(lanes >= 1 && lanes <= 64, "lanes are ", lanes, "; expected 1 to 64");
+    std::unique_ptr<Column> made;
+    if (name == "cpu") made = make_cpu_column(make_reference_column());
+    else if (name == "reference") made = make_reference_column();
+    else throw Error(GRAFT_UNAVAILABLE, text("no column ", name, "; this build has: cpu, reference"));
+    *out = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads)};
+  });
+}
+
+void graft_device_close(graft_device* device) { delete device; }
+
+int32_t graft_device_describe(graft_device* device, char* text, int64_t capacity, int64_t* needed) {
+  return guard([&] {
+    Device& d = *checked(device, "device").device;
+    Json json;
+    json.begin_object().field("column", d.column->name()).field("threads", d.thread_count).field("lanes", d.lane_count);
+    json.key("details").raw(d.column->describe()).field("available_bytes", static_cast<int64_t>(d.column->available_bytes())).end_object();
+    give_text(json.text(), text, capacity, needed);
+  });
+}
+
+int32_t graft_params_create(graft_device* device, graft_params** out) {
+  return guard([&] { *out = new graft_params{std::make_shared<Params>(checked(device, "device").device)}; });
+}
+
+void graft_params_close(graft_params* params) { delete params; }
+
+int32_t graft_params_declare(graft_params* params, const char* name, int32_t rank, const int64_t* dims, int32_t buffer, const char* origin) {
+  return guard([&] {
+    std::string n = checked(name, "name");
+    checked(params, "params").params->declare(n, shape_of(rank, dims, n), buffer != 0, checked(origin, "origin"));
+  });
+}
+
+int32_t graft_params_source_file(graft_params* params, const char* name, const char* path, int64_t offset, int32_t dtype, int32_t rank,
+                                 const int64_t* file_dims, const int32_t* order) {
+  return guard([&] {
+    Params& p = *checked(params, "params").params;
+    std::string n = checked(name, "name");
+    FileSource source;
+    source.file_shape = shape_of(rank, file_dims, n);
+    source.dtype = dtype_of(dtype, n);
+    source.offset = offset;
+    unsigned seen = 0;
+    for (int i = 0; i < rank; i++) {
+      require(order[i] >= 0 && order[i] < rank && !(seen >> order[i] & 1), "parameter ", n, ": order is no permutation of ", rank, " axes");
+      seen |= 1u << order[i];
+      source.order.push_back(order[i]);
+    }
+    source.file = p.open_file(checked(path, "path"));
+    p.source_file(n, std::move(source));
+  });
+}
+
+int32_t graft_params_write(graft_params* params, const char* name, const float* values, int64_t count) {
+  return guard([&] {
+    require(values, "values are null");
+    checked(params, "params").params->write(checked(name, "name"), values, count);
+  });
+}
+
+int32_t graft_params_read(graft_params* params, const char* name, float* values, int64_t count) {
+  return guard([&] {
+    require(values, "values are null");
+    checked(params, "params").params->read(checked(name, "name"), values, count);
+  });
+}
+
+int32_t graft_params_read_moment(graft_params* params, const char* name, int32_t which, float* values, int64_t count) {
+  return guard([&] { checked(params, "params").params->read_moment(checked(name, "name"), which, values, count); });
+}
+
+int32_t graft_params_write_moment(graft_params* params, const char* name, int32_t which, const float* values, int64_t count) {
+  return guard([&] { checked(params, "params").params->write_moment(checked(name, "name"), which, values, count); });
+}
+
+int32_t graft_params_describe(graft_params* params, char* text, int64_t capacity, int64_t* needed) {
+  return guard([&] { give_text(checked(params, "params").params->describe(), text, capacity, needed); });
+}
+
+int32_t graft_graph_create(graft_graph** out) {
+  return guard([&] { *out = new graft_graph(); });
+}
+
+void graft_graph_close(graft_graph* graph) { delete graph; }
+
+int32_t graft_graph_input(graft_graph* graph, const char* name, int32_t dtype, int32_t rank, const int64_t* dims, int32_t* value) {
+  return guard([&] {
+    std::string n = checked(name, "name");
+    *value = checked(graph, "graph").graph.input(n, dtype_of(dtype, n), shape_of(rank, dims, n));
+  });
+}
+
+int32_t graft_graph_parameter(graft_graph* graph, const char* name, int32_t rank, const int64_t* dims, int32_t* value) {
+  return guard([&] {
+    std::string n = checked(name, "name");
+    *value = checked(graph, "graph").graph.parameter(n, shape_of(rank, dims, n));
+  });
+}
+
+int32_t graft_graph_node(graft_graph* graph, const char* op, const char* name, const int32_t* inputs, int32_t count, const char* attributes,
+                         int32_t* value) {
+  return guard([&] {
+    require(inputs || count == 0, "inputs are null");
+    *value = checked(graph, "graph").graph.node(checked(op, "op"), checked(name, "name"), std::vector<int>(inputs, inputs + count),
+                                                attributes ? attributes : "");
+  });
+}
+
+int32_t graft_graph_output(graft_graph* graph, const char* name, int32_t value) {
+  return guard([&] { checked(graph, "graph").graph.output(checked(name, "name"), value); });
+}
+
+int32_t graft_graph_dims(graft_graph* graph, int32_t value, int32_t* rank, int64_t* dims) {
+  return guard([&] {
+    const Shape& s = checked(graph, "graph").graph.value(value).type.shape;
+    *rank = s.rank;
+    for (int i = 0; i < s.rank; i++) dims[i] = s[i];
+  });
+}
+
+int32_t graft_plan_compile(graft_device* device, graft_graph* graph, graft_params* params, const char* options, graft_plan** out) {
+  return guard([&] {
+    *out = new graft_plan{Plan::compile(checked(device, "device").device, checked(graph, "graph").graph, checked(params, "params").params,
+                                        checked(options, "options"))};
+  });
+}
+
+void graft_plan_close(graft_plan* plan) { delete plan; }
+
+int32_t graft_plan_describe(graft_plan* plan, char* text, int64_t capacity, int64_t* needed) {
+  return guard([&] { give_text(checked(plan, "plan").plan->describe(), text, capacity, needed); });
+}
+
+int32_t graft_plan_memory(graft_plan* plan, char* text, int64_t capacity, int64_t* needed) {
+  return guard([&] { give_text(checked(plan, "plan").plan->memory_text(), text, capacity, needed); });
+}
+
+int32_t graft_workspace_create(graft_device* device, graft_workspace** out) {
+  return guard([&] { *out = new graft_workspace{std::make_shared<Workspace>(checked(device, "device").device)}; });
+}
+
+void graft_workspace_close(graft_workspace* workspace) { delete workspace; }
+
+int32_t graft_session_create(graft_plan* plan, graft_workspace* workspace, graft_session** out) {
+  return guard([&] {
+    *out = new graft_session{std::make_shared<Session>(checked(plan, "plan").plan, checked(workspace, "workspace").workspace)};
+  });
+}
+
+void graft_session_close(graft_session* session) { delete session; }
+
+int32_t graft_session_write(graft_session* session, const char* input, int64_t address, int64_t bytes) {
+  return guard([&] {
+    require(address != 0 && bytes >= 0, "input ", checked(input, "input"), ": the address is null or the bytes are negative");
+    checked(session, "session").session->write(input, reinterpret_cast<const void*>(address), static_cast<size_t>(bytes));
+  });
+}
+
+int32_t graft_session_rows(graft_session* session, int32_t valid, const float* weights, const int64_t* ids) {
+  return guard([&] { checked(session, "session").session->rows(valid, weights, ids); });
+}
+
+int32_t graft_session_set(graft_session* session, const char* key, int32_t index, double value) {
+  return guard([&] { checked(session, "session").session->set(checked(key, "key"), index, value); });
+}
+
+int32_t graft_session_run(graft_session* session, int32_t phases) {
+  return guard([&] { checked(session, "session").session->run(phases); });
+}
+
+int32_t graft_session_results(graft_session* session, double* values, int32_t count) {
+  return guard([&] { checked(session, "session").session->results(values, count); });
+}
+
+int32_t graft_session_update_norms(graft_session* session, double* values, int32_t count) {
+  return guard([&] { checked(session, "session").session->update_norms(values, count); });
+}
+
+int32_t graft_session_read(graft_session* session, const char* name, int64_t address, int64_t bytes) {
+  return guard([&] {
+    require(address != 0 && bytes >= 0, "value ", checked(name, "name"), ": the address is null or the bytes are negative");
+    checked(session, "session").session->read(name, reinterpret_cast<void*>(address), static_cast<size_t>(bytes));
+  });
+}
+
+int32_t graft_session_size(graft_session* session, const char* name, int64_t* count) {
+  return guard([&] { *count = checked(session, "session").session->size(checked(name, "name")); });
+}
+
+int32_t graft_session_find_nonfinite(graft_session* session, int32_t phases, char* text, int64_t capacity, int64_t* needed) {
+  return guard([&] { give_text(checked(session, "session").session->find_nonfinite(phases), text, capacity, needed); });
+}
+
+int32_t graft_session_profile(graft_session* session, int32_t phases, char* text, int64_t capacity, int64_t* needed) {
+  return guard([&] { give_text(checked(session, "session").session->profile(phases), text, capacity, needed); });
+}
+
+}  // extern "C"

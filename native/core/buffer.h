@@ -1,0 +1,34 @@
+// Owned column memory.
+#pragma once
+#include <utility>
+
+#include "column.h"
+
+namespace graft {
+
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(Column& column, size_t bytes) : column_(&column), address_(bytes ? column.allocate(bytes) : nullptr), bytes_(bytes) {}
+  Buffer(Buffer&& o) noexcept { swap(o); }
+  Buffer& operator=(Buffer&& o) noexcept { Buffer moved(std::move(o)); swap(moved); return *this; }
+  ~Buffer() { if (address_) column_->release(address_, bytes_); }
+
+  void* address() const { return address_; }
+  // Address arithmetic only: never dereferenced here.
+  void* at(size_t offset) const { return static_cast<char*>(address_) + offset; }
+  size_t bytes() const { return bytes_; }
+  explicit operator bool() const { return address_ != nullptr; }
+
+ private:
+  void swap(Buffer& o) noexcept {
+    std::swap(column_, o.column_);
+    std::swap(address_, o.address_);
+    std::swap(bytes_, o.bytes_);
+  }
+  Column* column_ = nullptr;
+  void* address_ = nullptr;
+  size_t bytes_ = 0;
+};
+
+}  // namespace graft

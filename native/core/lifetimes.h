@@ -1,0 +1,17 @@
+// Pass 5: how long each value lives, which values may lie on each other, and where all of them lie in the arena.
+#pragma once
+#include <vector>
+
+#include "draft.h"
+
+namespace graft {
+
+struct Layout {
+  std::vector<size_t> offset;  // per draft value (of its root), bytes
+  size_t bytes = 0;            // of the arena
+  size_t unshared = 0;         // sum of all values
+};
+
+Layout lay_out(Draft& draft);
+
+}  // namespace graft

@@ -1,0 +1,36 @@
+// What a plan is compiled for, as the lines of text that graft_plan_compile takes.
+#pragma once
+#include <set>
+#include <string>
+#include <vector>
+
+#include "column.h"
+#include "trainables.h"
+
+namespace graft {
+
+struct PlanOptions {
+  bool train = false;
+  DType compute = DType::F32;
+  int batch = 1;
+  bool fold = true;
+  bool fuse = true;
+  bool accumulate = false;
+  bool optimizer = false;
+  OptimizerRequest update;  // segments are filled in by the planner
+  int groups = 1;
+  struct Trained {
+    std::string name;
+    int group = 0;
+    RowRanges rows;
+    std::string mask;
+  };
+  std::vector<Trained> trained;
+  std::set<std::string> tracked;
+  std::vector<std::string> kept;
+  int64_t limit = 0;
+
+  static PlanOptions parse(const std::string& lines);
+};
+
+}  // namespace graft
