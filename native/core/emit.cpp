@@ -177,6 +177,7 @@ class Emitter {
     r.compute = o.compute;
     r.batch = o.batch;
     r.batch_statistics = node.op->statistics && o.tracked.count(d_.values[p.in[3]].name) > 0;
+    if (r.batch_statistics) r.attributes["batch_statistics"] = 1;
     if (node.op->loss) r.loss_index = d_.losses++;
 
     DraftStep s;
