@@ -182,6 +182,20 @@ public final class Dataset implements AutoCloseable {
         return classes;
     }
 
+    /**
+     * Checks that a network's outputs fit.
+     *
+     * @param expected the number of outputs
+     * @param network what the message calls the network
+     * @throws DataException if the number of classes is another
+     */
+    public void requireClasses(int expected, String network) {
+        if (classes.size() != expected) {
+            throw new DataException(path + ": has " + classes.size() + " classes (" + classes.get(0) + ", ...), " + network
+                    + " has " + expected + " outputs");
+        }
+    }
+
     /** The pictures to train on, or null. */
     public Split train() {
         return splits.get("train");

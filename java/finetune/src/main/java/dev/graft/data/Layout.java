@@ -19,6 +19,8 @@ import java.util.TreeSet;
  */
 record Layout(boolean split, List<String> classes, List<Entry> files, List<String> others) {
     static final List<String> SPLITS = List.of("train", "val", "test");
+    private static final Set<String> LIKE_SPLITS =
+            Set.of("train", "training", "val", "valid", "validation", "test", "testing");
     private static final Set<String> PICTURES = Set.of("jpg", "jpeg", "jpe", "jfif", "png", "bmp");
 
     /** @param split one of {@link #SPLITS}, or "" where the folders are classes */
@@ -27,7 +29,7 @@ record Layout(boolean split, List<String> classes, List<Entry> files, List<Strin
     static Layout of(Collection<String> names, String root) {
         List<String> visible = names.stream().filter(Layout::visible).toList();
         String prefix = prefix(visible);
-        boolean split = isSplit(visible, prefix);
+        boolean split = isSplit(visible, prefix, root);
         int depth = split ? 1 : 0;
         Set<String> classes = new TreeSet<>(FileSource.BY_CODE_POINT);
         List<Entry> files = new ArrayList<>();
@@ -81,36 +83,44 @@ record Layout(boolean split, List<String> classes, List<Entry> files, List<Strin
         String prefix = "";
         while (true) {
             Set<String> tops = new HashSet<>();
-            boolean files = false;
+            boolean pictures = false;
             boolean folders = false;
             for (String name : names) {
                 String rest = name.substring(Math.min(prefix.length(), name.length()));
                 int slash = rest.indexOf('/');
-                if (rest.isEmpty()) {
+                if (slash < 0) {
+                    pictures |= isPicture(rest);
                     continue;
                 }
-                tops.add(slash < 0 ? rest : rest.substring(0, slash));
-                int second = rest.indexOf('/', slash + 1);
-                files |= slash < 0 || second < 0 && slash < rest.length() - 1 && isPicture(rest);
-                folders |= slash >= 0 && second >= 0;
+                tops.add(rest.substring(0, slash));
+                boolean deeper = rest.indexOf('/', slash + 1) >= 0;
+                folders |= deeper;
+                pictures |= !deeper && isPicture(rest);
             }
             String top = tops.size() == 1 ? tops.iterator().next() : "";
-            if (files || !folders || top.isEmpty() || SPLITS.contains(top)) {
+            if (pictures || !folders || top.isEmpty() || isSplitName(top)) {
                 return prefix;
             }
             prefix += top + "/";
         }
     }
 
-    /** A folder named train, val or test is a split if it holds folders and no picture itself (a class may be a train). */
-    private static boolean isSplit(List<String> names, String prefix) {
-        Set<String> tops = new HashSet<>();
+    private static boolean isSplitName(String folder) {
+        return SPLITS.contains(folder) || LIKE_SPLITS.contains(folder.toLowerCase(Locale.ROOT));
+    }
+
+    /**
+     * Folders named train, val or test are splits if they hold folders and no picture themselves (a class may be called
+     * train): whenever train is among them, else if there are no other folders.
+     */
+    private static boolean isSplit(List<String> names, String prefix, String root) {
+        Set<String> tops = new TreeSet<>();
         Set<String> deep = new HashSet<>();
         Set<String> flat = new HashSet<>();
         for (String name : names) {
             String[] parts = name.substring(Math.min(prefix.length(), name.length())).split("/");
             boolean folder = name.endsWith("/");
-            if (folder || parts.length > 1) {
+            if (folder && !parts[0].isEmpty() || parts.length > 1) {
                 tops.add(parts[0]);
             }
             if (parts.length > 2) {
@@ -119,10 +129,14 @@ record Layout(boolean split, List<String> classes, List<Entry> files, List<Strin
                 flat.add(parts[0]);
             }
         }
-        tops.remove("");
+        deep.removeAll(flat);
+        for (String top : tops) {
+            if (deep.contains(top) && isSplitName(top) && !SPLITS.contains(top)) {
+                throw new DataException(root + ": folder '" + top + "' looks like a split; splits are called train, val and test");
+            }
+        }
         Set<String> splits = new HashSet<>(SPLITS);
         splits.retainAll(deep);
-        splits.removeAll(flat);
         return splits.contains("train") || !splits.isEmpty() && SPLITS.containsAll(tops);
     }
 }

@@ -76,6 +76,18 @@ class DatasetTest {
     }
 
     @Test
+    void otherFilesBesideTheTopFolderDoNotMatter() {
+        new Folders().pictures("set/a", 2).pictures("set/b", 2).file("README.txt", new byte[1]).write(folder);
+        try (Dataset data = Dataset.open(folder, 0)) {
+            assertEquals(List.of("a", "b"), data.classes());
+            assertEquals(1, data.warnings().size());
+            DataException thrown = assertThrows(DataException.class, () -> data.requireClasses(1000, "squeezenet1_1"));
+            assertEquals(folder + ": has 2 classes (a, ...), squeezenet1_1 has 1000 outputs", thrown.getMessage());
+            data.requireClasses(2, "squeezenet1_1");
+        }
+    }
+
+    @Test
     void aClassMayBeCalledTrain() {
         new Folders().pictures("car", 4).pictures("plane", 4).pictures("train", 4).write(folder);
         try (Dataset data = Dataset.open(folder, 0)) {
@@ -163,6 +175,10 @@ class DatasetTest {
                 .contains("(1 are broken)"));
         assertTrue(refusal(splits().pictures("val/wasp", 1).write(folder.resolve("more")))
                 .contains("class 'wasp' has no readable picture to train on"));
+        assertTrue(refusal(new Folders().pictures("Train/a", 3).pictures("Train/b", 3).write(folder.resolve("case")))
+                .contains("folder 'Train' looks like a split"));
+        assertTrue(refusal(splits().pictures("valid/bee", 1).write(folder.resolve("valid")))
+                .contains("folder 'valid' looks like a split"));
         Path loose = folder.resolve("loose");
         assertTrue(refusal(new Folders().file("1.bmp", Folders.picture(1)).write(loose)).contains("1 pictures lie outside"));
         assertTrue(refusal(new Folders().file("a/1.png", new byte[9]).file("b/1.png", new byte[9]).write(folder.resolve("all")))

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.graft.engine.Philox;
 import dev.graft.weights.Card;
 import dev.graft.weights.ChannelOrder;
 import dev.graft.weights.Interpolation;
@@ -195,6 +196,16 @@ class PipelineTest {
         assertEquals(0.4348, mean, 5 * 0.2159 * Math.sqrt(1.0 / n + 1.0 / 20_000));
         Box line = Augmentation.part(1000, 2, 11, 0, 0);
         assertTrue(line.width() <= 1000 && line.height() <= 2 && line.width() >= 1 && line.height() >= 1);
+    }
+
+    /** A change of these numbers would change what a published seed means. */
+    @Test
+    void drawsOfASeedStayWhatTheyAre() {
+        long key = Philox.key(0, "augment");
+        assertEquals(new Box(117, 3, 310, 372), Augmentation.part(500, 375, key, 1, 2));
+        assertEquals(new Box(149, 43, 333, 271), Augmentation.part(500, 375, key, 2, 2));
+        assertEquals(new Box(72, 24, 224, 224), Augmentation.place(341, 256, 224, key, 1, 2));
+        assertFalse(Augmentation.parse("flip").flips(key, 1, 2));
     }
 
     @Test
