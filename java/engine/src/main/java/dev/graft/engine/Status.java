@@ -2,7 +2,6 @@ package dev.graft.engine;
 
 import dev.graft.engine.binding.global.Graft;
 import java.nio.charset.StandardCharsets;
-import java.util.concurrent.CancellationException;
 import org.bytedeco.javacpp.BytePointer;
 
 /** Turns the status of a native call into an exception. */
@@ -23,7 +22,6 @@ final class Status {
             case Graft.GRAFT_INVALID_ARGUMENT -> new IllegalArgumentException(message);
             case Graft.GRAFT_OUT_OF_MEMORY -> new OutOfDeviceMemoryException(message);
             case Graft.GRAFT_UNAVAILABLE -> new UnavailableException(message);
-            case Graft.GRAFT_CANCELLED -> new CancellationException(message);
             default -> new EngineException(message);
         };
     }
