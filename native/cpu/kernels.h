@@ -1,0 +1,66 @@
+// Makers of the column's kernels. Null: this column has none for the request, the fallback's is taken.
+#pragma once
+#include <functional>
+
+#include "dispatch.h"
+
+namespace graft::cpu {
+
+std::unique_ptr<Kernel> make_conv2d(const Request& r);
+std::unique_ptr<Kernel> make_linear(const Request& r);
+std::unique_ptr<Kernel> make_matmul(const Request& r);
+std::unique_ptr<Kernel> make_batch_norm(const Request& r);
+std::unique_ptr<Kernel> make_layer_norm(const Request& r);
+std::unique_ptr<Kernel> make_unary(const Request& r);
+std::unique_ptr<Kernel> make_binary(const Request& r);
+std::unique_ptr<Kernel> make_dropout(const Request& r);
+std::unique_ptr<Kernel> make_pool(const Request& r);
+std::unique_ptr<Kernel> make_movement(const Request& r);
+std::unique_ptr<Kernel> make_softmax(const Request& r);
+std::unique_ptr<Kernel> make_cross_entropy(const Request& r);
+std::unique_ptr<Kernel> make_elementwise_loss(const Request& r);
+std::unique_ptr<Kernel> make_service(const ServiceRequest& r);
+std::unique_ptr<Kernel> make_optimizer(const OptimizerRequest& r);
+std::unique_ptr<Kernel> make_pack(const TensorType& plain, const PackSpec& spec);
+
+// A kernel of the own tables: a function of the run's addresses.
+class OwnKernel : public Kernel {
+ public:
+  OwnKernel(const std::string& op, size_t scratch, std::function<void(const Args&)> run)
+      : name_("own:" + op + ":" + simd().name), scratch_(scratch), run_(std::move(run)) {}
+  void run(const Args& args) const override { run_(args); }
+  std::string name() const override { return name_; }
+  size_t scratch_bytes() const override { return scratch_; }
+
+ private:
+  std::string name_;
+  size_t scratch_;
+  std::function<void(const Args&)> run_;
+};
+
+inline std::unique_ptr<Kernel> own(const std::string& op, size_t scratch, std::function<void(const Args&)> run) {
+  return std::make_unique<OwnKernel>(op, scratch, std::move(run));
+}
+
+inline bool storable(DType type) { return type == DType::F32 || type == DType::BF16; }
+inline GradMode mode_of(const Request& r, size_t input) { return input < r.modes.size() ? r.modes[input] : GradMode::Ignore; }
+inline bool wants(const Request& r, size_t input) { return mode_of(r, input) != GradMode::Ignore; }
+inline Tail tail_of(const Epilogue& e) { return {function_of(e.activation), e.slope}; }
+
+// Cuts scratch memory into aligned pieces.
+class Cut {
+ public:
+  explicit Cut(void* scratch) : at_(static_cast<char*>(scratch)) {}
+  template <class T>
+  T* take(int64_t count) {
+    char* p = at_;
+    at_ += aligned(sizeof(T) * static_cast<size_t>(count));
+    return reinterpret_cast<T*>(p);
+  }
+  void* rest() const { return at_; }
+
+ private:
+  char* at_;
+};
+
+}  // namespace graft::cpu

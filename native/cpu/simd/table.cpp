@@ -1,0 +1,30 @@
+// The table of one instruction set.
+#include "table.h"
+
+#define GRAFT_TEXT_OF(x) #x
+#define GRAFT_TEXT(x) GRAFT_TEXT_OF(x)
+
+namespace graft::cpu::GRAFT_ISA_NAMESPACE {
+
+void add_pointwise(Simd&);
+void add_broadcast(Simd&);
+void add_batch_norm(Simd&);
+void add_layer_norm(Simd&);
+void add_pool(Simd&);
+void add_softmax(Simd&);
+void add_dropout(Simd&);
+void add_optimizer(Simd&);
+
+void fill(Simd& table) {
+  table.name = GRAFT_TEXT(GRAFT_ISA_NAMESPACE);
+  add_pointwise(table);
+  add_broadcast(table);
+  add_batch_norm(table);
+  add_layer_norm(table);
+  add_pool(table);
+  add_softmax(table);
+  add_dropout(table);
+  add_optimizer(table);
+}
+
+}  // namespace graft::cpu::GRAFT_ISA_NAMESPACE
