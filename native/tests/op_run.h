@@ -32,6 +32,7 @@ struct OpCase {
   int batch = 1;
   int valid = 0;               // rows that count; 0 = all
   double normalizer = 0;
+  bool equal_rows = false;     // all rows weigh 1
   bool batch_statistics = false;
   int64_t ignored = -1;        // label losses: this row has the ignored target -100
 };
@@ -162,7 +163,7 @@ class Step {
     host.loss_weight[0] = 1;
     host.loss_weight[1] = 1.5f;
     for (int b = 0; b < c.batch; b++) {
-      host.row_weight[b] = b < valid ? 1 + 0.25f * static_cast<float>(b % 3) : 0;
+      host.row_weight[b] = b >= valid ? 0 : c.equal_rows ? 1 : 1 + 0.25f * static_cast<float>(b % 3);
       host.row_id[b] = 1000 + 7 * b + (b % 2 ? int64_t{1} << 33 : 0);
     }
     column.copy_in(buffer_.address(), aligned_host.data(), StepBlock::bytes(sizes_));

@@ -1,0 +1,95 @@
+// Shape rules: results as PyTorch's, and messages that name the thing, the expected and the actual.
+#include "harness.h"
+#include "op.h"
+
+using namespace graft;
+using namespace graft::test;
+
+namespace {
+
+TensorType f32(Shape shape) { return {DType::F32, shape}; }
+
+std::vector<TensorType> infer(const char* name, std::vector<TensorType> inputs, Attributes attributes = {}) {
+  const OpDef* op = find_op(name);
+  require(op, "there is no operation ", name);
+  TensorType none;
+  none.shape.rank = -1;
+  inputs.resize(std::max(inputs.size(), op->inputs.size()), none);
+  for (const AttributeDef& a : op->attributes) attributes.emplace(a.name, a.fallback);
+  return op->infer({attributes, inputs});
+}
+
+struct Good {
+  const char* op;
+  std::vector<TensorType> inputs;
+  Attributes attributes;
+  Shape result;
+};
+
+struct Bad {
+  const char* op;
+  std::vector<TensorType> inputs;
+  Attributes attributes;
+  const char* message;
+};
+
+const std::vector<Good> kGood = {
+    {"linear", {f32({2, 5, 3}), f32({4, 3})}, {}, {2, 5, 4}},
+    {"matmul", {f32({2, 1, 3, 5}), f32({7, 5, 4})}, {}, {2, 7, 3, 4}},
+    {"conv2d", {f32({2, 224, 224, 3}), f32({64, 7, 7, 3})},
+     {{"stride_h", 2}, {"stride_w", 2}, {"pad_top", 3}, {"pad_left", 3}, {"pad_bottom", 3}, {"pad_right", 3}}, {2, 112, 112, 64}},
+    {"max_pool", {f32({1, 7, 7, 2})}, {{"kernel_h", 2}, {"kernel_w", 2}, {"stride_h", 3}, {"stride_w", 3}, {"ceil_mode", 1}}, {1, 3, 3, 2}},
+    {"max_pool", {f32({1, 6, 6, 2})}, {{"kernel_h", 3}, {"kernel_w", 3}, {"stride_h", 2}, {"stride_w", 2}}, {1, 2, 2, 2}},
+    {"max_pool", {f32({1, 5, 5, 2})},  // the third window would start in the padding behind
+     {{"kernel_h", 2}, {"kernel_w", 2}, {"stride_h", 3}, {"stride_w", 3}, {"pad_bottom", 1}, {"pad_right", 1}, {"ceil_mode", 1}}, {1, 2, 2, 2}},
+    {"global_pool", {f32({3, 7, 7, 5})}, {}, {3, 5}},
+    {"reshape", {f32({4, 6, 2})}, {{"rank", 3}, {"d0", 0}, {"d1", 3}, {"d2", -1}}, {4, 3, 4}},
+    {"transpose", {f32({4, 6, 2})}, {{"axis0", 2}, {"axis1", 0}, {"axis2", 1}}, {2, 4, 6}},
+    {"slice", {f32({4, 7})}, {{"axis", 1}, {"begin", 1}, {"end", -1}, {"step", 2}}, {4, 3}},
+    {"pad", {f32({4, 7})}, {{"axis", -1}, {"before", 1}, {"after", 2}}, {4, 10}},
+    {"concat", {f32({4, 7}), f32({4, 1}), f32({4, 2})}, {{"axis", -1}}, {4, 10}},
+    {"add", {f32({3, 1, 5}), f32({4, 1})}, {}, {3, 4, 5}},
+};
+
+const std::vector<Bad> kBad = {
+    {"linear", {f32({2, 3}), f32({5, 4})}, {}, "x [2, 3] has 3 features, weight [5, 4] expects 4"},
+    {"linear", {f32({2, 4}), f32({5, 4}), f32({4})}, {}, "bias must be [5], got [4]"},
+    {"matmul", {f32({2, 3}), f32({4, 5})}, {}, "a [2, 3] is summed over 3 elements, b [4, 5] over 4"},
+    {"matmul", {f32({2, 2, 3}), f32({3, 3, 5})}, {}, "leading axes must be equal or 1, got [2, 2, 3] and [3, 3, 5]"},
+    {"conv2d", {f32({1, 8, 8, 256}), f32({64, 3, 3, 128})}, {}, "has 256 channels a group, weight [64, 3, 3, 128] expects 128"},
+    {"conv2d", {f32({1, 2, 8, 3}), f32({4, 3, 3, 3})}, {}, "a kernel of extent 3 does not fit into 2 padded positions"},
+    {"conv2d", {f32({1, 8, 8, 3}), f32({4, 3, 3, 3})}, {{"stride_h", 0}}, "stride_h must be at least 1, got 0"},
+    {"conv2d", {f32({1, 8, 8, 3}), f32({4, 3, 3, 3})}, {{"groups", 2}}, "2 groups must divide the 3 channels"},
+    {"batch_norm", {f32({2, 8}), f32({8}), f32({8}), f32({7}), f32({8})}, {}, "running_mean must be [8]"},
+    {"layer_norm", {f32({2, 8}), f32({4})}, {}, "weight must be [8] as the last axis of x [2, 8], got [4]"},
+    {"leaky_relu", {f32({2})}, {{"slope", -1}}, "slope must not be negative, got -1"},
+    {"add", {f32({2, 3}), f32({2})}, {}, "got [2, 3] and [2]"},
+    {"max_pool", {f32({1, 4, 4, 1})}, {{"kernel_h", 2}, {"kernel_w", 2}, {"pad_top", 2}}, "pad_top must lie in 0..kernel_h - 1 = 1"},
+    {"max_pool", {f32({1, 1, 4, 1})}, {{"kernel_h", 2}, {"kernel_w", 2}}, "does not fit into 1 padded positions"},
+    {"reshape", {f32({4, 6})}, {{"rank", 2}, {"d0", 5}, {"d1", -1}}, "the 24 elements of x [4, 6] cannot be divided by 5"},
+    {"reshape", {f32({4, 6})}, {{"rank", 2}, {"d0", 5}, {"d1", 5}}, "has 24 elements, [5, 5] has 25"},
+    {"transpose", {f32({4, 6})}, {{"axis0", 1}, {"axis1", 1}}, "is named twice"},
+    {"concat", {f32({4, 6}), f32({3, 6})}, {{"axis", 1}}, "input 1 is [3, 6], but input 0 is [4, 6]"},
+    {"slice", {f32({4, 6})}, {{"axis", 1}, {"begin", 2}, {"end", 9}}, "must be a part of the 6 positions of axis 1"},
+    {"slice", {f32({4, 6})}, {{"axis", 2}}, "axis must lie in -2..1, got 2"},
+    {"dropout", {f32({4})}, {{"rate", 1.5}}, "rate must lie in 0..1, got 1.5"},
+    {"softmax_cross_entropy", {f32({4, 3}), {DType::I32, {5}}}, {}, "i32 targets must be [4] for logits [4, 3], got [5]"},
+    {"softmax_cross_entropy", {f32({4, 3}), {DType::U8, {4}}}, {}, "target must be i32 [4] or f32 [4, 3], got u8 [4]"},
+    {"mse", {f32({4, 3}), f32({4})}, {}, "target must be as x [4, 3], got [4]"},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Harness harness(argc, argv);
+  for (const Good& g : kGood)
+    harness.test(text("result of ", g.op, " on ", g.inputs[0].shape.str()), [&] {
+      Shape shape = infer(g.op, g.inputs, g.attributes)[0].shape;
+      harness.expect(shape == g.result, "expected ", g.result.str(), ", got ", shape.str());
+    });
+  for (const Bad& b : kBad)
+    harness.test(text("error of ", b.op, ": ", b.message), [&] {
+      harness.expect_error(b.message, [&] { infer(b.op, b.inputs, b.attributes); });
+    });
+  return harness.finish();
+}
