@@ -78,7 +78,7 @@ public record Card(int resize, int crop, float[] mean, float[] std, Interpolatio
 
     /** This card as a JSON object with the keys resize, crop, mean, std, interpolation, channels and origin. */
     public String toJson() {
-        ObjectNode json = CardKeys.JSON.createObjectNode();
+        ObjectNode json = StrictJson.MAPPER.createObjectNode();
         json.put("resize", resize).put("crop", crop);
         ArrayNode means = json.putArray("mean");
         ArrayNode deviations = json.putArray("std");

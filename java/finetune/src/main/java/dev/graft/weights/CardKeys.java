@@ -1,10 +1,7 @@
 package dev.graft.weights;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.StreamReadFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -32,8 +29,6 @@ public record CardKeys(Integer resize, Integer crop, float[] mean, float[] std, 
     /** No key given. */
     public static final CardKeys NONE = new CardKeys(null, null, null, null, null, null);
 
-    static final ObjectMapper JSON = JsonMapper.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
-
     private static final Set<String> KNOWN = Set.of("resize", "crop", "mean", "std", "interpolation", "channels", "origin");
     private static final long LARGEST_FILE = 1 << 20;
 
@@ -47,7 +42,7 @@ public record CardKeys(Integer resize, Integer crop, float[] mean, float[] std, 
     public static CardKeys parse(String json, String where) {
         JsonNode node;
         try {
-            node = JSON.readTree(json);
+            node = StrictJson.MAPPER.readTree(json);
         } catch (JsonProcessingException e) {
             throw new WeightsException(where + ": not JSON: " + Messages.oneLine(e.getOriginalMessage()), e);
         }

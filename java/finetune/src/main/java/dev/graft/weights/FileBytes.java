@@ -53,7 +53,7 @@ final class FileBytes implements AutoCloseable {
             while (into.hasRemaining()) {
                 int count = channel.read(into, at);
                 if (count < 0) {
-                    throw new WeightsException(path + ": ends at byte " + at + ", expected " + wanted + " bytes");
+                    throw new WeightsException(path + ": ends before byte " + wanted + " (it had " + size + " bytes when it was opened)");
                 }
                 at += count;
             }

@@ -100,7 +100,7 @@ public final class KnownFiles {
             if (in == null) {
                 throw new IllegalStateException("the resource known-files.json is missing from the jar");
             }
-            table = CardKeys.JSON.readTree(in);
+            table = StrictJson.MAPPER.readTree(in);
         } catch (IOException e) {
             throw new UncheckedIOException("known-files.json", e);
         }

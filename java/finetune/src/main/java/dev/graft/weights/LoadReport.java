@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashSet;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.LongStream;
@@ -146,7 +145,8 @@ public record LoadReport(String source, String format, String stateKey, String s
     }
 
     private static String suggestion(String name, List<String> foreign) {
-        String nearest = NearestName.of(name, new LinkedHashSet<>(foreign));
+        String nearest = foreign.stream().filter(f -> f.endsWith("." + name)).findFirst()
+                .orElseGet(() -> NearestName.of(name, foreign));
         return nearest == null ? "" : " (the file has " + Messages.quoted(nearest) + ")";
     }
 

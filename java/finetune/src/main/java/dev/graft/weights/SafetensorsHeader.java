@@ -57,7 +57,7 @@ final class SafetensorsHeader {
         if (text[0] != '{') {
             throw new WeightsException(path + ": not a safetensors file: the header does not begin with {");
         }
-        try (JsonParser json = CardKeys.JSON.createParser(text)) {
+        try (JsonParser json = StrictJson.MAPPER.createParser(text)) {
             return new SafetensorsHeader(file, json, 8 + length).parse();
         } catch (JsonProcessingException e) {
             throw new WeightsException(path + ": the safetensors header is not valid JSON: "

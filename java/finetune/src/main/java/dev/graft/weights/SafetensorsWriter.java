@@ -73,7 +73,7 @@ public final class SafetensorsWriter {
     }
 
     private static byte[] header(Map<String, String> metadata, List<TensorSource> sources) {
-        ObjectNode header = CardKeys.JSON.createObjectNode();
+        ObjectNode header = StrictJson.MAPPER.createObjectNode();
         if (!metadata.isEmpty()) {
             ObjectNode node = header.putObject(SafetensorsHeader.METADATA);
             new TreeMap<>(metadata).forEach(node::put);

@@ -20,7 +20,7 @@ import java.util.function.Function;
  * lying beside the index.
  */
 final class ShardIndex {
-    private static final long LONGEST = 50_000_000;
+    private static final long LONGEST = 25_000_000;
 
     private ShardIndex() {
     }
@@ -71,7 +71,7 @@ final class ShardIndex {
         }
         JsonNode map;
         try {
-            JsonNode root = CardKeys.JSON.readTree(index.bytes(0, (int) index.size()).array());
+            JsonNode root = StrictJson.MAPPER.readTree(index.bytes(0, (int) index.size()).array());
             map = root == null ? null : root.get("weight_map");
         } catch (JsonProcessingException e) {
             throw new WeightsException(path + ": not valid JSON: " + Messages.oneLine(String.valueOf(e.getOriginalMessage())), e);

@@ -73,6 +73,18 @@ class LoadReportTest {
     }
 
     @Test
+    void anUnknownPrefixIsShown() {
+        Path path = folder.resolve("prefixed.safetensors");
+        SafetensorsWriter.write(path, Map.of(), List.of(TensorSource.of("backbone.conv1.weight", new float[1], 1),
+                TensorSource.of("backbone.conv2.weight", new float[1], 1)));
+        try (WeightFile file = WeightFile.open(path)) {
+            LoadReport report = LoadReport.compare(file, List.of(Shape.of("conv2.weight", 1)));
+            String message = assertThrows(WeightsException.class, () -> report.requireStrict(List.of())).getMessage();
+            assertTrue(message.contains("\"conv2.weight\" (the file has \"backbone.conv2.weight\")"), message);
+        }
+    }
+
+    @Test
     void aHeadOfTheFileThatTheModelHasNotIsIgnoredIfDeclared() {
         LoadReport report = against(MODEL.subList(0, 6));
         report.requireStrict(List.of("3"));

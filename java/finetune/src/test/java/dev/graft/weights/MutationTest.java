@@ -19,7 +19,7 @@ import static org.junit.jupiter.api.Assertions.fail;
 /** Files with random damage are read as they are or refused with the one exception type, in bounded time and memory. */
 class MutationTest {
     private static final long SEED = 20;
-    private static final int CASES = 700;
+    private static final int CASES = 500;
     /** Far above what any of these files of a few KiB needs (under 2 MiB), far below what a wrong length could ask for. */
     private static final long MOST_BYTES = 64 << 20;
     private static final long MOST_NANOSECONDS = 20_000_000_000L;

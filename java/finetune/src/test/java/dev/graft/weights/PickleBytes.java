@@ -17,7 +17,9 @@ import java.util.zip.ZipOutputStream;
 final class PickleBytes {
     static final int MARK = '(', STOP = '.', EMPTY_TUPLE = ')', TUPLE = 't', TUPLE1 = 0x85, TUPLE2 = 0x86, REDUCE = 'R',
             EMPTY_DICT = '}', EMPTY_LIST = ']', SETITEM = 's', BUILD = 'b', BINPERSID = 'Q', NONE = 'N', STACK_GLOBAL = 0x93,
-            APPEND = 'a', MEMOIZE = 0x94, DUP = '2', NEWFALSE = 0x89, PROTO = 0x80;
+            APPEND = 'a', MEMOIZE = 0x94, DUP = '2', NEWTRUE = 0x88, NEWFALSE = 0x89, PROTO = 0x80;
+    /** 0x1950a86a20f9469cfc6c, with which torch.save began its files before 1.6. */
+    static final byte[] MAGIC = {0x6c, (byte) 0xfc, (byte) 0x9c, 0x46, (byte) 0xf9, 0x20, 0x6a, (byte) 0xa8, 0x50, 0x19};
 
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
 
@@ -54,6 +56,11 @@ final class PickleBytes {
         return op(TUPLE);
     }
 
+    /** A string as Python 2 pickled it. */
+    PickleBytes oldText(String text) {
+        return op('U', text.length()).raw(text.getBytes(StandardCharsets.ISO_8859_1));
+    }
+
     PickleBytes raw(byte[] bytes) {
         out.writeBytes(bytes);
         return this;
@@ -64,6 +71,13 @@ final class PickleBytes {
         return op(MARK).text("storage").global("torch", type).text(key).text("cpu").number(elements).op(TUPLE, BINPERSID);
     }
 
+    /** Little-endian F32 values as bytes. */
+    static byte[] floats(float... values) {
+        ByteBuffer bytes = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.asFloatBuffer().put(values);
+        return bytes.array();
+    }
+
     /** A tensor by _rebuild_tensor_v2 over a F32 storage "0". */
     PickleBytes tensor(long storageElements, long offset, long[] dims, long[] strides) {
         return global("torch._utils", "_rebuild_tensor_v2").op(MARK).storage("FloatStorage", "0", storageElements).number(offset)
@@ -72,6 +86,23 @@ final class PickleBytes {
 
     byte[] stop() {
         return op(STOP).out.toByteArray();
+    }
+
+    /** A file of the old format: machine facts, the pickle, the keys, and for each key its number of elements and its bytes. */
+    static Path old(Path file, byte[] pickle, Map<String, byte[]> storages, int elementBytes) throws IOException {
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        all.writeBytes(new PickleBytes().op(0x8a, 10).raw(MAGIC).stop());
+        all.writeBytes(new PickleBytes().number(1001).stop());
+        all.writeBytes(new PickleBytes().op(EMPTY_DICT).text("little_endian").op(NEWTRUE, SETITEM).stop());
+        all.writeBytes(pickle);
+        PickleBytes keys = new PickleBytes().op(EMPTY_LIST);
+        storages.keySet().forEach(key -> keys.text(key).op(APPEND));
+        all.writeBytes(keys.stop());
+        storages.values().forEach(bytes -> {
+            all.writeBytes(ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putLong(bytes.length / elementBytes).array());
+            all.writeBytes(bytes);
+        });
+        return Files.write(file, all.toByteArray());
     }
 
     /** A PyTorch zip with that pickle and those records beside it. */

@@ -28,12 +28,6 @@ class ZipDirectoryTest {
                 .op(PickleBytes.SETITEM).stop();
     }
 
-    private static byte[] floats(float... values) {
-        ByteBuffer bytes = ByteBuffer.allocate(4 * values.length).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.asFloatBuffer().put(values);
-        return bytes.array();
-    }
-
     /** An archive that says every size and place in zip64 fields only, as one beyond 4 GiB must. */
     private static byte[] zip64(Map<String, byte[]> records) {
         ByteBuffer zip = ByteBuffer.allocate(1 << 16).order(ByteOrder.LITTLE_ENDIAN);
@@ -66,7 +60,7 @@ class ZipDirectoryTest {
 
     @Test
     void sizesAndPlacesComeFromZip64Fields() throws IOException {
-        byte[] archive = zip64(new TreeMap<>(Map.of("m/data.pkl", pickle(), "m/data/0", floats(3, 4))));
+        byte[] archive = zip64(new TreeMap<>(Map.of("m/data.pkl", pickle(), "m/data/0", PickleBytes.floats(3, 4))));
         Path file = Files.write(folder.resolve("x.pth"), archive);
         try (WeightFile opened = WeightFile.open(file)) {
             assertArrayEquals(new float[] {3, 4}, opened.read("w"));
@@ -101,11 +95,10 @@ class ZipDirectoryTest {
 
     @Test
     void recordsOfTheOtherByteOrderAreRefused() throws IOException {
-        Path file = PickleBytes.zip(folder.resolve("x.pth"), pickle(), Map.of("data/0", floats(1, 2), "byteorder", "big".getBytes()));
+        Path file = PickleBytes.zip(folder.resolve("x.pth"), pickle(), Map.of("data/0", PickleBytes.floats(1, 2), "byteorder", "big".getBytes()));
         TestFiles.assertRefused(file, "byte order \"big\"", "expected little");
         ByteArrayOutputStream old = new ByteArrayOutputStream();
-        old.writeBytes(new PickleBytes().op(0x8a, 10).raw(new byte[] {0x6c, (byte) 0xfc, (byte) 0x9c, 0x46, (byte) 0xf9, 0x20, 0x6a,
-                (byte) 0xa8, 0x50, 0x19}).stop());
+        old.writeBytes(new PickleBytes().op(0x8a, 10).raw(PickleBytes.MAGIC).stop());
         old.writeBytes(new PickleBytes().number(1001).stop());
         old.writeBytes(new PickleBytes().op(PickleBytes.EMPTY_DICT).text("little_endian").op(PickleBytes.NEWFALSE, PickleBytes.SETITEM).stop());
         TestFiles.assertRefused(Files.write(folder.resolve("old.pth"), old.toByteArray()), "little-endian");
