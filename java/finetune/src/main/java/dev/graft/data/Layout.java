@@ -132,7 +132,8 @@ record Layout(boolean split, List<String> classes, List<Entry> files, List<Strin
         deep.removeAll(flat);
         for (String top : tops) {
             if (deep.contains(top) && isSplitName(top) && !SPLITS.contains(top)) {
-                throw new DataException(root + ": folder '" + top + "' looks like a split; splits are called train, val and test");
+                throw new DataException(root + ": folder '" + top
+                        + "' looks like a split; splits are called train, val and test");
             }
         }
         Set<String> splits = new HashSet<>(SPLITS);

@@ -40,7 +40,7 @@ public final class Loader implements AutoCloseable {
     private boolean lent;
     private boolean begun;
     private boolean closed;
-    private RuntimeException failure;
+    private Throwable failure;
     private long waitedNanos;
 
     private Loader(Split split, Pipeline pipeline, int batchSize, int threads, boolean shuffled, long seed, DecodedCache cache) {
@@ -81,7 +81,10 @@ public final class Loader implements AutoCloseable {
         return (split.size() + batchSize - 1) / batchSize;
     }
 
-    /** Starts an epoch, dropping what is left of the one before. The epoch is the visit of every sample. */
+    /**
+     * Starts an epoch, dropping what is left of the one before. The epoch is the visit of every sample. The first batches
+     * are prepared from here on, so that a call before other work (an evaluation) hides their time.
+     */
     public void begin(int epoch) {
         lock.lock();
         try {
@@ -149,8 +152,11 @@ public final class Loader implements AutoCloseable {
                 }
                 waitedNanos += System.nanoTime() - start;
             }
+            if (failure instanceof Error error) {
+                throw error;
+            }
             if (failure != null) {
-                throw failure;
+                throw (RuntimeException) failure;
             }
             lent = true;
             return slots[slot];
@@ -197,13 +203,13 @@ public final class Loader implements AutoCloseable {
                 int slot = position / batchSize % SLOTS;
                 int visit = epoch;
                 inFlight++;
-                RuntimeException thrown = null;
+                Throwable thrown = null;
                 lock.unlock();
                 try {
                     load(sample, visit, slots[slot], position % batchSize);
-                } catch (DataException known) {
+                } catch (DataException | Error known) {
                     thrown = known;
-                } catch (Throwable unknown) {
+                } catch (RuntimeException unknown) {
                     thrown = new DataException(sample.path() + ": " + PictureDecoder.oneLine(unknown), unknown);
                 } finally {
                     lock.lock();

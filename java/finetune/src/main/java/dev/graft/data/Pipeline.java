@@ -92,7 +92,8 @@ public final class Pipeline {
             long longer = (long) ((double) target * Math.max(width, height) / shorter);
             if (longer * target > Limits.DEFAULT.pixels() && augmentation.crop() == Augmentation.Crop.RANDOM
                     || longer > Integer.MAX_VALUE / 8) {
-                throw new UnreadablePicture(picture.toString(), "is too long and narrow to be resized to a short side of " + target);
+                throw new UnreadablePicture(
+                        picture.toString(), "is too long and narrow to be resized to a short side of " + target);
             }
             width = picture.width() <= picture.height() ? target : (int) longer;
             height = picture.width() <= picture.height() ? (int) longer : target;

@@ -5,7 +5,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The pictures of one split, in order of their ids. Immutable and safe for any number of threads while its dataset is open. */
+/** The pictures of one split, in order of their ids. Immutable; safe for any number of threads while its dataset is open. */
 public final class Split {
     private final String name;
     private final List<String> classes;
