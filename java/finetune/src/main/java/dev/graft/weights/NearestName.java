@@ -3,14 +3,14 @@ package dev.graft.weights;
 import java.util.Collection;
 
 /** Finds the name a user may have meant, by edit distance. */
-final class NearestName {
+public final class NearestName {
     private static final int LONGEST = 200;
 
     private NearestName() {
     }
 
     /** The candidate with the least edit distance if that is at most a third of the name's length (at least 2), else null. */
-    static String of(String name, Collection<String> candidates) {
+    public static String of(String name, Collection<String> candidates) {
         String nearest = null;
         int least = Math.max(2, name.length() / 3) + 1;
         for (String candidate : candidates) {

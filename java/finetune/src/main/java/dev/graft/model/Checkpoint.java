@@ -1,0 +1,81 @@
+package dev.graft.model;
+
+import dev.graft.engine.DType;
+import dev.graft.engine.Origin;
+import dev.graft.engine.Param;
+import dev.graft.engine.Parameters;
+import dev.graft.weights.Layout;
+import dev.graft.weights.LoadReport;
+import dev.graft.weights.StoredTensor;
+import dev.graft.weights.WeightFile;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Brings a network's parameters into a store: from a weight file where it has them, else from their starts. Tensors of a file
+ * are bound by place, not copied: the engine reads them when a plan needs a form of them. PyTorch's order of axes becomes
+ * the engine's here and nowhere else.
+ */
+public final class Checkpoint {
+    private Checkpoint() {
+    }
+
+    /** Names and sizes that a published file of this network has, in PyTorch's order of axes. */
+    public static List<LoadReport.Shape> expected(Network network) {
+        return network.graph().parameters().stream()
+                .map(p -> LoadReport.Shape.of(p.value().name(), torchDims(p))).toList();
+    }
+
+    /** Sizes of a parameter in PyTorch's order of axes: filters are out, in, height, width there. */
+    public static long[] torchDims(Param parameter) {
+        List<Long> d = parameter.dims();
+        return d.size() == 4 ? new long[] {d.get(0), d.get(3), d.get(1), d.get(2)}
+                : d.stream().mapToLong(Long::longValue).toArray();
+    }
+
+    /**
+     * Declares every parameter of the network and gives each its value.
+     *
+     * @param file the weights, or null to start fresh
+     * @param fresh names that start fresh although the file may have them: the new head
+     * @param seed of the fresh starts
+     * @return what was matched; null without a file
+     * @throws dev.graft.weights.WeightsException if anything but {@code fresh} does not fit
+     */
+    public static LoadReport load(Network network, WeightFile file, Collection<String> fresh, long seed, Parameters into) {
+        LoadReport report = null;
+        if (file != null) {
+            report = LoadReport.compare(file, expected(network));
+            report.requireStrict(fresh);
+        }
+        Set<String> made = Set.copyOf(fresh);
+        for (Param p : network.graph().parameters()) {
+            String name = p.value().name();
+            boolean stored = file != null && !made.contains(name);
+            into.declare(name, p.dims(), p.buffer(), stored ? Origin.CHECKPOINT : Origin.HEAD);
+            if (stored) {
+                bind(p, file, into);
+            } else {
+                into.write(name, network.starts().get(name).values(seed, name, Math.toIntExact(p.count())));
+            }
+        }
+        return report;
+    }
+
+    private static void bind(Param p, WeightFile file, Parameters into) {
+        String name = p.value().name();
+        StoredTensor stored = file.tensor(name);
+        if (p.dims().size() == 4) {
+            stored = stored.permuted(Layout.oihwToOhwi());
+        }
+        StoredTensor.FileOrder order = stored.fileOrder();
+        if (order != null) {
+            List<Long> dims = Arrays.stream(order.dims()).boxed().toList();
+            into.fromFile(name, stored.file(), stored.offset(), DType.valueOf(stored.dtype().name()), dims, order.order());
+        } else {
+            into.write(name, file.read(stored));
+        }
+    }
+}

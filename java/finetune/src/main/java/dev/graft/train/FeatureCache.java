@@ -1,0 +1,108 @@
+package dev.graft.train;
+
+import dev.graft.data.Batch;
+import dev.graft.data.Loader;
+import dev.graft.engine.Graph;
+import dev.graft.engine.Plan;
+import dev.graft.engine.Session;
+import dev.graft.engine.Split;
+import dev.graft.model.Network;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiConsumer;
+
+/**
+ * What a frozen prefix makes of every picture of a split, so that it runs once a picture, whatever the number of epochs. Rows
+ * of pictures that could not be read stay empty. Owned by a stage.
+ */
+final class FeatureCache {
+    private final Map<String, float[][]> values = new LinkedHashMap<>();
+    private final int[] labels;
+
+    private FeatureCache(int samples) {
+        labels = new int[samples];
+    }
+
+    /** Bytes that the boundary of a prefix takes for a number of pictures. */
+    static long bytes(Split split, long samples) {
+        long floats = 0;
+        for (String name : split.boundary()) {
+            floats += floats(split.prefix(), name);
+        }
+        return 4 * floats * samples;
+    }
+
+    /** Values of one picture. */
+    static int floats(Graph graph, String value) {
+        long n = 1;
+        List<Long> dims = graph.dims(value);
+        for (int i = 1; i < dims.size(); i++) {
+            n *= dims.get(i);
+        }
+        return Math.toIntExact(n);
+    }
+
+    /** Runs the prefix over all batches of a deterministic loader. {@code progress} hears pictures done and all. */
+    static FeatureCache fill(Plan prefix, List<String> boundary, Loader loader, int samples, BiConsumer<Integer, Integer> progress) {
+        FeatureCache cache = new FeatureCache(samples);
+        boundary.forEach(name -> cache.values.put(name, new float[samples][]));
+        loader.begin(0);
+        int done = 0;
+        for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
+            prefix.input(Network.PIXELS).write(batch.pixels());
+            prefix.rows(batch.validRows());
+            prefix.forward();
+            for (String name : boundary) {
+                float[] all = prefix.read(name);
+                int width = all.length / batch.rows();
+                for (int row = 0; row < batch.validRows(); row++) {
+                    int id = Math.toIntExact(batch.sampleIds()[row]);
+                    cache.values.get(name)[id] = Arrays.copyOfRange(all, row * width, (row + 1) * width);
+                }
+            }
+            for (int row = 0; row < batch.validRows(); row++) {
+                cache.labels[Math.toIntExact(batch.sampleIds()[row])] = batch.labels()[row];
+            }
+            done += batch.validRows();
+            progress.accept(done, samples);
+        }
+        return cache;
+    }
+
+    int samples() {
+        return labels.length;
+    }
+
+    boolean holds(int sample) {
+        return values.values().iterator().next()[sample] != null;
+    }
+
+    float[] features(String name, int sample) {
+        return values.get(name)[sample];
+    }
+
+    /**
+     * Writes a batch into the inputs of a suffix.
+     *
+     * @param samples ids; the first {@code valid} count
+     * @param buffers a direct buffer a boundary value, batch x floats
+     */
+    void write(Session suffix, int[] samples, int valid, Map<String, FloatBuffer> buffers, int[] targets) {
+        for (Map.Entry<String, float[][]> e : values.entrySet()) {
+            FloatBuffer buffer = buffers.get(e.getKey()).clear();
+            for (int row = 0; row < valid; row++) {
+                buffer.put(e.getValue()[samples[row]]);
+            }
+            while (buffer.hasRemaining()) {
+                buffer.put(0);
+            }
+            suffix.input(e.getKey()).write(buffer.flip());
+        }
+        for (int row = 0; row < targets.length; row++) {
+            targets[row] = row < valid ? labels[samples[row]] : 0;
+        }
+    }
+}

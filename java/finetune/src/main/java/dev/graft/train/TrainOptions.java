@@ -1,0 +1,61 @@
+package dev.graft.train;
+
+import dev.graft.engine.Optimizer;
+import dev.graft.engine.Precision;
+import dev.graft.tune.BatchNormPolicy;
+import dev.graft.tune.RateRule;
+
+/**
+ * How a run trains.
+ *
+ * @param epochs passes over the training pictures, at least 1
+ * @param batch pictures a step
+ * @param rate the rate that schedule and multipliers act on
+ * @param optimizer rule and its constants
+ * @param weightDecay decay of matrices and filters; biases and norms are not decayed
+ * @param schedule of the rate
+ * @param warmup updates of linear rise before the schedule
+ * @param labelSmoothing share of the target that is spread over all classes, in [0, 1)
+ * @param l2sp strength of the pull to the pretrained weights; 0 for none
+ * @param dropout rate before the head; NaN for the model's own
+ * @param rates differential rates
+ * @param norms batch norm policy
+ * @param patience epochs without a better validation score before the run stops; 0 trains to the end and keeps the last epoch
+ * @param accumulate batches whose gradients make one update
+ * @param clip largest global norm of the gradients; 0 for no clipping
+ * @param precision of the arithmetic
+ * @param cache whether the outputs of a frozen prefix may be kept in memory between epochs
+ * @param seed of fresh starts, order, augmentation and dropout
+ */
+public record TrainOptions(int epochs, int batch, double rate, Optimizer optimizer, double weightDecay, Schedule schedule,
+                           int warmup, double labelSmoothing, double l2sp, double dropout, RateRule rates, BatchNormPolicy norms,
+                           int patience, int accumulate, double clip, Precision precision, boolean cache, long seed) {
+    /** Checks every range; the message names the option. */
+    public TrainOptions {
+        atLeast("epochs", epochs, 1);
+        atLeast("batch", batch, 1);
+        atLeast("warmup", warmup, 0);
+        atLeast("patience", patience, 0);
+        atLeast("accumulate", accumulate, 1);
+        within("lr", rate, Math.ulp(0.0), 1e6);
+        within("weight-decay", weightDecay, 0, 1e6);
+        within("label-smoothing", labelSmoothing, 0, Math.nextDown(1.0));
+        within("l2sp", l2sp, 0, 1e6);
+        within("clip", clip, 0, Double.MAX_VALUE);
+        if (!Double.isNaN(dropout)) {
+            within("dropout", dropout, 0, Math.nextDown(1.0));
+        }
+    }
+
+    private static void atLeast(String name, int value, int least) {
+        if (value < least) {
+            throw new IllegalArgumentException(name + " is " + value + ", expected at least " + least);
+        }
+    }
+
+    private static void within(String name, double value, double least, double most) {
+        if (!(value >= least && value <= most)) {
+            throw new IllegalArgumentException(name + " is " + value + ", expected " + (least > 0 && least < 1e-300 ? "above 0" : least + " to " + most));
+        }
+    }
+}
