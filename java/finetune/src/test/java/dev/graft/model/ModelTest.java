@@ -31,7 +31,7 @@ class ModelTest {
     }
 
     static Stream<String> goldens() {
-        return Stream.concat(Models.names().stream(), Stream.of("resnet18_224", "squeezenet1_1_224", "mobilenet_v1_025_224"));
+        return Stream.concat(Models.names().stream(), Stream.of("resnet18_224", "squeezenet1_1_227", "mobilenet_v1_025_224"));
     }
 
     @ParameterizedTest
