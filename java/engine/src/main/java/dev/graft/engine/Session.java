@@ -89,7 +89,7 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
         return result(losses.size() + index, index, losses.size());
     }
 
-    /** Norm of all gradients together at the last update, before clipping. */
+    /** Norm of all gradients together at the last update, before clipping; in plans compiled with clip, else 0. */
     public double gradientNorm() {
         return result(2 * losses.size(), 0, 1);
     }
