@@ -1,4 +1,5 @@
 // conv2d: x NHWC, weight OHWI. Primitives run on dense NHWC; weights lie as the implementation wants them.
+#include "depthwise.h"
 #include "kernels.h"
 #include "weight.h"
 
@@ -110,20 +111,21 @@ class Conv2dBackward : public Kernel {
     }
     if (modes_[2] != GradMode::Ignore && !bias_)
       simd().column_sums(store_of(result_type_), a.dout, rows_, outputs_, static_cast<float*>(a.din[2]), modes_[2] == GradMode::Accumulate, scratch);
-    if (data_) {
-      void* w = weights_->bring(a.in[1], scratch);
-      data_->run({a.dout, w, a.din[0], scratch + weights_->scratch_bytes()});
-    }
+    if (!weights_) return;
+    void* w = weights_->bring(a.in[1], scratch);
+    if (depthwise_) depthwise_->run(a.dout, w, a.din[0]);
+    else data_->run({a.dout, w, a.din[0], scratch + weights_->scratch_bytes()});
   }
   std::string name() const override {
-    std::string s = "onednn";
+    std::string s = data_ || gradient_ ? "onednn" : "own";
+    if (depthwise_) s += text(":depthwise:", simd().name);
     if (data_) s += ":" + data_->implementation();
     if (gradient_) s += ":" + gradient_->implementation();
     return s;
   }
   size_t scratch_bytes() const override {
     size_t bytes = 0;
-    if (data_) bytes = std::max(bytes, weights_->scratch_bytes() + data_->scratch_bytes());
+    if (weights_) bytes = weights_->scratch_bytes() + (data_ ? data_->scratch_bytes() : 0);
     if (gradient_) {
       size_t pads = gradient_->scratch_bytes();
       if (collect_) pads = std::max(pads, collect_->scratch_bytes());
@@ -132,7 +134,7 @@ class Conv2dBackward : public Kernel {
     if (modes_[2] != GradMode::Ignore && !bias_) bytes = std::max(bytes, column_sums_scratch(rows_, outputs_));
     return bytes;
   }
-  PackSpec pack(size_t i) const override { return i == 1 && data_ ? weights_->pack() : PackSpec{}; }
+  PackSpec pack(size_t i) const override { return i == 1 && weights_ ? weights_->pack() : PackSpec{}; }
 
  private:
   void prepare_data(const Request& r, const Geometry& g, const Desc& any, const convolution_forward::primitive_desc& hint) {
@@ -141,6 +143,12 @@ class Conv2dBackward : public Kernel {
                                                        g.dilation, g.low, g.high, hint, caller_scratch());
     };
     auto description = describe(any);
+    // oneDNN's bf16 depthwise kernel takes no stride: its general one is slower than this by a factor of 30.
+    if (DepthwiseData::serves(r) && std::string(description.impl_info_str()).find("dw") == std::string::npos) {
+      depthwise_ = std::make_unique<DepthwiseData>(r);
+      weights_ = std::make_unique<WeightOperand>(r, WeightForm::Filter, depthwise_->layout());
+      return;
+    }
     const std::string existing = r.preferred.size() > 1 ? r.preferred[1].layout : "";
     if (r.weights_may_pack && existing.compare(0, 7, "filter:") == 0) {
       // The forward pass's layout serves too if the same kind of implementation takes it: the weight is then held once.
@@ -179,6 +187,7 @@ class Conv2dBackward : public Kernel {
   int64_t rows_ = 0, outputs_ = 0;
   DType result_type_ = DType::F32;
   std::unique_ptr<Prepared> data_, gradient_, collect_;
+  std::unique_ptr<DepthwiseData> depthwise_;
   std::unique_ptr<WeightOperand> weights_;
   bool bias_ = false;
   size_t packed_bytes_ = 0;

@@ -34,7 +34,7 @@ class Optimizer : public Kernel {
     Cut scratch(a.scratch);
     const int64_t blocks = static_cast<int64_t>(blocks_.size());
     const StepBlock& step = *a.step;
-    UpdateCall call = prepared_call(a);
+    UpdateCall call = prepared_call(a, scratch.take<float>(2 * static_cast<int64_t>(request_.segments.size())));
     if (request_.clip) call.clip_factor = clip_factor(call, step, scratch.take<double>(blocks));
     if (request_.watch) call.norms = scratch.take<double>(2 * blocks);
     if (request_.kind == OptimizerKind::Sgd) simd().sgd(call);
@@ -49,10 +49,10 @@ class Optimizer : public Kernel {
     const char* names[] = {"sgd", "adam", "adamw"};
     return text("own:", names[static_cast<int>(request_.kind)], ":", simd().name);
   }
-  size_t scratch_bytes() const override { return aligned(8 * blocks_.size()) + aligned(16 * blocks_.size()); }
+  size_t scratch_bytes() const override { return aligned(8 * request_.segments.size()) + aligned(8 * blocks_.size()) + aligned(16 * blocks_.size()); }
 
  private:
-  UpdateCall prepared_call(const Args& a) const {
+  UpdateCall prepared_call(const Args& a, float* corrections) const {
     const bool adam = request_.kind != OptimizerKind::Sgd;
     UpdateCall call{};
     call.blocks = blocks_.data();
@@ -72,13 +72,16 @@ class Optimizer : public Kernel {
     call.nesterov = request_.nesterov;
     call.coupled = request_.kind == OptimizerKind::Adam;
     if (!adam) return call;
-    const double update = static_cast<double>(a.step->header->update);
     call.rest1 = static_cast<float>(1 - request_.beta1);
     call.beta2 = static_cast<float>(request_.beta2);
     call.rest2 = static_cast<float>(1 - request_.beta2);
     call.eps = static_cast<float>(request_.eps);
-    call.inverse1 = static_cast<float>(1 / (1 - std::pow(request_.beta1, update)));
-    call.root2 = static_cast<float>(1 / std::sqrt(1 - std::pow(request_.beta2, update)));
+    for (size_t s = 0; s < request_.segments.size(); s++) {
+      const double update = static_cast<double>(a.step->header->update - request_.segments[s].born);
+      corrections[2 * s] = static_cast<float>(1 / (1 - std::pow(request_.beta1, update)));
+      corrections[2 * s + 1] = static_cast<float>(1 / std::sqrt(1 - std::pow(request_.beta2, update)));
+    }
+    call.corrections = corrections;
     return call;
   }
 

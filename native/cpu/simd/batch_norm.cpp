@@ -74,18 +74,18 @@ void apply_rows(const T* x, const T* added, T* y, int64_t rows, int64_t channels
   });
 }
 
-// What one backward reduction is made of, as template parameters so that each loop has no branch.
-template <class T, Function f, bool second, bool sums_x, bool writes>
+// What one backward reduction is made of, as template parameters so that each loop has no branch: a second gradient, g
+// stored, dx stored (frozen form). Every row is read before it is written: g and dx may lie on dout.
+template <class T, Function f, bool second, bool writes, bool frozen>
 void reduce_gradient(const NormCall& call, double* sums, void* scratch) {
   const int64_t channels = call.channels;
   const T* dout = static_cast<const T*>(call.dout);
   const T* dout2 = static_cast<const T*>(call.dout2);
   const T* activated = static_cast<const T*>(call.activated);
-  const T* x = static_cast<const T*>(call.x);
+  const T* x = call.x ? static_cast<const T*>(call.x) : dout;  // any row at hand where the sum with x is not wanted
   T* g = static_cast<T*>(call.g);
-  T* dx = call.scale ? static_cast<T*>(call.dx) : nullptr;
-  const float* scale = call.scale;
-  const float* mean = call.mean;
+  T* dx = static_cast<T*>(call.dx);
+  const float *scale = call.scale, *mean = call.mean;
   const float slope = call.tail.slope;
   reduce_rows<2>(call.rows, channels, scratch, sums, [&](int64_t begin, int64_t end, float* sum) {
     float* product = sum + channels;
@@ -94,28 +94,13 @@ void reduce_gradient(const NormCall& call, double* sums, void* scratch) {
 #pragma omp simd
       for (int64_t c = 0; c < channels; c++) {
         float v = load(dout + at + c);
+        const float centred = load(x + at + c) - mean[c];
         if constexpr (second) v += load(dout2 + at + c);
         if constexpr (f != Function::None) v *= slope_at<f>(load(activated + at + c), slope);
-        if constexpr (writes) {
-          store(g + at + c, v);
-          v = load(g + at + c);  // the sums belong to the gradient as it is stored
-        }
         sum[c] += v;
-        if constexpr (sums_x) product[c] += v * (load(x + at + c) - mean[c]);
-      }
-      if (dx) {
-        // The row is in the nearest cache still. dx may be the memory of dout or g: g is read back before it is overwritten.
-#pragma omp simd
-        for (int64_t c = 0; c < channels; c++) {
-          float v;
-          if constexpr (writes) v = load(g + at + c);
-          else {
-            v = load(dout + at + c);
-            if constexpr (second) v += load(dout2 + at + c);
-            if constexpr (f != Function::None) v *= slope_at<f>(load(activated + at + c), slope);
-          }
-          store(dx + at + c, v * scale[c]);
-        }
+        product[c] += v * centred;
+        if constexpr (writes) store(g + at + c, v);
+        if constexpr (frozen) store(dx + at + c, v * scale[c]);
       }
     }
   });
@@ -128,9 +113,9 @@ struct Flag {
 
 template <class T, Function f>
 void choose_reduction(const NormCall& call, double* sums, void* scratch) {
-  auto with = [&](auto second, auto with_x, auto writes) { reduce_gradient<T, f, second.value, with_x.value, writes.value>(call, sums, scratch); };
-  auto third = [&](auto second, auto with_x) { call.g ? with(second, with_x, Flag<true>()) : with(second, with_x, Flag<false>()); };
-  auto next = [&](auto second) { call.x ? third(second, Flag<true>()) : third(second, Flag<false>()); };
+  auto with = [&](auto second, auto writes, auto frozen) { reduce_gradient<T, f, second.value, writes.value, frozen.value>(call, sums, scratch); };
+  auto third = [&](auto second, auto writes) { call.scale ? with(second, writes, Flag<true>()) : with(second, writes, Flag<false>()); };
+  auto next = [&](auto second) { call.g ? third(second, Flag<true>()) : third(second, Flag<false>()); };
   call.dout2 ? next(Flag<true>()) : next(Flag<false>());
 }
 

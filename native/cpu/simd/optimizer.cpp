@@ -49,12 +49,13 @@ inline void over_blocks(const UpdateCall& call, const F& f) {
 void square_sums(const UpdateCall& call, double* per_block) {
   over_blocks(call, [&](int64_t b, const UpdateBlock& block) {
     double total = 0;
-    over_live(call, block, [&](int64_t begin, int64_t end) {
+    const float* gradient = call.gradient;
+    over_live(call, block, [&total, gradient](int64_t begin, int64_t end) {
       for (int64_t at = begin; at < end; at += 1024) {
         float sum = 0;
         int64_t stop = least(end, at + 1024);
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = at; i < stop; i++) sum += call.gradient[i] * call.gradient[i];
+        for (int64_t i = at; i < stop; i++) sum += gradient[i] * gradient[i];
         total += sum;
       }
     });
@@ -62,12 +63,12 @@ void square_sums(const UpdateCall& call, double* per_block) {
   });
 }
 
-// What an update adds to the gradient and watches, as template parameters: loops without branches. rule(block) gives the step
-// w -> next of a block's group.
+// What an update adds to the gradient and watches, as template parameters: loops without branches. rule(block) gives a block's step
+// w -> next.
 template <bool anchored, bool watched, class Rule>
 void update(const UpdateCall& call, const Rule& rule) {
   over_blocks(call, [&](int64_t b, const UpdateBlock& block) {
-    const auto step = rule(block.group);
+    const auto step = rule(block);
     const float strength = anchored ? call.anchor_strength[block.group] : 0, clip = call.clip_factor;
     const float *gradient = call.gradient, *anchor = call.anchor;
     float* weight = call.weight;
@@ -111,13 +112,13 @@ void sgd(const UpdateCall& call) {
   const float momentum = call.momentum;
   const float *rates = call.rate, *decays = call.decay;
   if (!m)
-    return choose(call, [=](int32_t group) {
-      const float rate = rates[group], decay = decays[group];
+    return choose(call, [=](const UpdateBlock& block) {
+      const float rate = rates[block.group], decay = decays[block.group];
       return [=](int64_t, float w, float g) { return w - rate * (g + decay * w); };
     });
   if (call.nesterov)
-    return choose(call, [=](int32_t group) {
-      const float rate = rates[group], decay = decays[group];
+    return choose(call, [=](const UpdateBlock& block) {
+      const float rate = rates[block.group], decay = decays[block.group];
       return [=](int64_t i, float w, float g) {
         g += decay * w;
         float v = momentum * m[i] + g;
@@ -125,8 +126,8 @@ void sgd(const UpdateCall& call) {
         return w - rate * (g + momentum * v);
       };
     });
-  choose(call, [=](int32_t group) {
-    const float rate = rates[group], decay = decays[group];
+  choose(call, [=](const UpdateBlock& block) {
+    const float rate = rates[block.group], decay = decays[block.group];
     return [=](int64_t i, float w, float g) {
       float v = momentum * m[i] + (g + decay * w);
       m[i] = v;
@@ -137,13 +138,14 @@ void sgd(const UpdateCall& call) {
 
 void adam(const UpdateCall& call) {
   float *m = call.first, *v = call.second;
-  const float b1 = call.rest1, b2 = call.rest2, beta2 = call.beta2, eps = call.eps, root2 = call.root2, inverse1 = call.inverse1;
-  const float *rates = call.rate, *decays = call.decay;
+  const float b1 = call.rest1, b2 = call.rest2, beta2 = call.beta2, eps = call.eps;
+  const float *rates = call.rate, *decays = call.decay, *corrections = call.corrections;
   const bool coupled = call.coupled;
-  choose(call, [=](int32_t group) {
-    const float rate = rates[group] * inverse1;
+  choose(call, [=](const UpdateBlock& block) {
+    const float decay = decays[block.group], root2 = corrections[2 * block.segment + 1];
+    const float rate = rates[block.group] * corrections[2 * block.segment];
     // One of the two is neutral: decay in the gradient (Adam) or on the weight (AdamW).
-    const float added = coupled ? decays[group] : 0, kept = coupled ? 1 : 1 - rates[group] * decays[group];
+    const float added = coupled ? decay : 0, kept = coupled ? 1 : 1 - rates[block.group] * decay;
     return [=](int64_t i, float w, float g) {
       g += added * w;
       float first = m[i] + b1 * (g - m[i]);

@@ -1,4 +1,4 @@
-// Windows over NHWC, channels innermost. Gradients are gathered: each position of x sums what its windows hand it, so nothing
+// Windows over NHWC, channels innermost: pools, and the depthwise convolution's gradient of its source. Gradients are gathered: each position of x sums what its windows hand it, so nothing
 // is cleared first and no two threads meet. Of equal values the first wins, a NaN wins over all, as in PyTorch.
 #include "value.h"
 
@@ -50,7 +50,7 @@ void max_forward(const Window& w, const T* x, T* y, P* position) {
 #pragma omp simd
         for (int64_t c = 0; c < count; c++) {
           float value = load(in + c);
-          bool wins = value > best[c] || (value != value && best[c] == best[c]);
+          const bool wins = !(value <= best[c]) & (best[c] == best[c]);  // a NaN is not at most anything
           best[c] = wins ? value : best[c];
           at[c] = wins ? tap : at[c];
         }
@@ -73,9 +73,14 @@ void max_backward(const Window& w, const T* dout, const P* position, T* dx) {
     for (int64_t p = v.begin; p < v.end; p++)
       for (int64_t q = h.begin; q < h.end; q++) {
         const int32_t mine = static_cast<int32_t>((i - p * w.stride_h + w.pad_top) * w.kernel_w + (j - q * w.stride_w + w.pad_left));
-        int64_t at = ((n * w.out_height + p) * w.out_width + q) * w.channels + c0;
+        const int64_t at = ((n * w.out_height + p) * w.out_width + q) * w.channels + c0;
+        const T* g0 = dout + at;
+        const P* at0 = position + at;
 #pragma omp simd
-        for (int64_t c = 0; c < count; c++) sum[c] += static_cast<int32_t>(position[at + c]) == mine ? load(dout + at + c) : 0.f;
+        for (int64_t c = 0; c < count; c++) {
+          const float g = load(g0 + c);  // read in any case: a read under a condition does not vectorise
+          sum[c] += static_cast<int32_t>(at0[c]) == mine ? g : 0.f;
+        }
       }
     T* out = dx + ((n * w.height + i) * w.width + j) * w.channels + c0;
 #pragma omp simd
@@ -135,6 +140,33 @@ void average_backward(const Window& w, const T* dout, T* dx) {
   });
 }
 
+template <class T>
+void depthwise_backward(const Window& w, const T* dout, const T* weight, T* dx) {
+  over_places(w.batch, w.height, w.width, w.channels, w.kernel_h * w.kernel_w, [&](int64_t n, int64_t i, int64_t j, int64_t c0, int64_t count) {
+    float sum[kTile];
+    for (int64_t c = 0; c < count; c++) sum[c] = 0;
+    Span v = outputs(i, w.stride_h, w.pad_top, w.kernel_h, w.out_height), h = outputs(j, w.stride_w, w.pad_left, w.kernel_w, w.out_width);
+    for (int64_t p = v.begin; p < v.end; p++)
+      for (int64_t q = h.begin; q < h.end; q++) {
+        const int64_t tap = (i - p * w.stride_h + w.pad_top) * w.kernel_w + (j - q * w.stride_w + w.pad_left);
+        const T* g = dout + ((n * w.out_height + p) * w.out_width + q) * w.channels + c0;
+        const T* f = weight + tap * w.channels + c0;
+#pragma omp simd
+        for (int64_t c = 0; c < count; c++) sum[c] += load(g + c) * load(f + c);
+      }
+    T* out = dx + ((n * w.height + i) * w.width + j) * w.channels + c0;
+#pragma omp simd
+    for (int64_t c = 0; c < count; c++) store(out + c, sum[c]);
+  });
+}
+
+void depthwise_data(const Window& w, const void* dout, const void* weight, void* dx) {
+  with_type(w.type, [&](auto e) {
+    using T = decltype(e);
+    depthwise_backward(w, static_cast<const T*>(dout), static_cast<const T*>(weight), static_cast<T*>(dx));
+  });
+}
+
 void max_pool(const Window& w, const void* x, void* y, void* position) {
   with_type(w.type, [&](auto e) {
     using T = decltype(e);
@@ -172,6 +204,7 @@ void add_pool(Simd& table) {
   table.max_pool_data = max_pool_data;
   table.average_pool = average_pool;
   table.average_pool_data = average_pool_data;
+  table.depthwise_data = depthwise_data;
 }
 
 }  // namespace graft::cpu::GRAFT_ISA_NAMESPACE

@@ -82,8 +82,9 @@ struct UpdateCall {
   const float* anchor_strength;
   float clip_factor;
   float momentum;
-  // Of Adam: 1 - beta1, beta2, 1 - beta2, and with correction = 1 - beta^update: 1 / correction1, 1 / sqrt(correction2).
-  float rest1, beta2, rest2, eps, inverse1, root2;
+  // Of Adam: 1 - beta1, beta2, 1 - beta2; per segment 1 / correction1 and 1 / sqrt(correction2), correction = 1 - beta^update.
+  float rest1, beta2, rest2, eps;
+  const float* corrections;   // [segments][2]
   bool nesterov, coupled;     // coupled: decay is part of the gradient
   double* norms;              // [block_count][2] squares of the update and of the weight before it; null: not watched
 };
@@ -130,6 +131,7 @@ struct Simd {
   void (*max_pool_data)(const Window& w, const void* dout, const void* position, void* dx);
   void (*average_pool)(const Window& w, const void* x, void* y);
   void (*average_pool_data)(const Window& w, const void* dout, void* dx);
+  void (*depthwise_data)(const Window& w, const void* dout, const void* weight, void* dx);  // weight [KH, KW, C]
 
   // softmax.cpp
   void (*softmax)(Store type, bool log, const void* x, void* y, int64_t rows, int64_t n);
