@@ -1,0 +1,171 @@
+package dev.graft.finetune;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.graft.data.Split;
+import dev.graft.evaluate.Evaluation;
+import dev.graft.evaluate.Evaluator;
+import dev.graft.model.Checkpoint;
+import dev.graft.predict.Predictor;
+import dev.graft.train.Diverged;
+import dev.graft.train.EpochRecord;
+import dev.graft.train.TrainObserver;
+import dev.graft.train.Trainer;
+import dev.graft.weights.Bundle;
+import dev.graft.weights.CardKeys;
+import dev.graft.weights.Layout;
+import dev.graft.weights.TensorSource;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.BooleanSupplier;
+
+/**
+ * One fine-tuning run: opened and checked, planned, trained, evaluated and saved. Use with try-with-resources; one thread.
+ *
+ * <pre>{@code
+ * try (FineTuning run = FineTuning.of("squeezenet1_1").weights(checkpoint).data(pictures).strategy("head").epochs(60).out(folder).open()) {
+ *     System.out.println(run.plan().table());
+ *     FineTuningResult result = run.run();
+ *     System.out.println(result.val().accuracy());
+ * }
+ * }</pre>
+ */
+public final class FineTuning implements AutoCloseable {
+    private final Preparation prepared;
+    private RunPlan plan;
+
+    private FineTuning(Preparation prepared) {
+        this.prepared = prepared;
+    }
+
+    /** Begins to describe a run of this model. */
+    public static FineTuningBuilder of(String model) {
+        return new FineTuningBuilder(model);
+    }
+
+    static FineTuning open(Settings settings, CardKeys keys, Path preprocess) {
+        return new FineTuning(Preparation.of(settings, keys, preprocess));
+    }
+
+    /** What would train, its bytes and its time. Times a step or two at the first call. */
+    public RunPlan plan() {
+        if (plan == null) {
+            plan = RunPlanner.of(prepared);
+        }
+        return plan;
+    }
+
+    /** Warnings about the data, one line each, and pictures that were left out. */
+    public List<String> warnings() {
+        List<String> lines = new ArrayList<>(prepared.dataset.warnings());
+        prepared.dataset.rejected().forEach(r -> lines.add("left out: " + r));
+        return lines;
+    }
+
+    /** How the weights fitted the model; null for scratch. */
+    public dev.graft.weights.LoadReport loadReport() {
+        return prepared.report;
+    }
+
+    /** {@link #run(TrainObserver, BooleanSupplier)} that nobody watches or stops. */
+    public FineTuningResult run() {
+        return run(TrainObserver.SILENT, () -> false);
+    }
+
+    /**
+     * Trains, evaluates and saves. The saved bundle is read back: its answers must be those of the network in memory, bit for
+     * bit, frozen tensors must hash as before, and trainable ones must have moved.
+     *
+     * @param stop asked after each step; true ends the run, and what there is by then is saved
+     * @throws RunFailed if the loss is no longer finite or the check of the saved bundle fails
+     */
+    public FineTuningResult run(TrainObserver observer, BooleanSupplier stop) {
+        long start = System.nanoTime();
+        Set<String> live = new LinkedHashSet<>();
+        prepared.stages.forEach(s -> live.addAll(s.live()));
+        List<String> names = prepared.network.graph().parameters().stream().map(p -> p.value().name()).toList();
+        Fingerprints before = Fingerprints.of(prepared.parameters, names);
+        Trainer trainer = new Trainer(prepared.network, prepared.parameters, prepared.settings.method(), prepared.stages, prepared.data,
+                prepared.settings.train(), observer, stop);
+        try {
+            trainer.run();
+        } catch (Diverged e) {
+            boolean anything = !trainer.history().isEmpty() && prepared.settings.out() != null;
+            if (anything) {
+                save(trainer.history(), null, null);
+            }
+            throw new RunFailed(e.getMessage(), anything ? prepared.settings.out() : null, e);
+        }
+        List<String> disturbed = before.changedBut(live, prepared.parameters);
+        if (!disturbed.isEmpty()) {
+            throw new RunFailed("frozen tensors changed: " + disturbed, null, null);
+        }
+        if (!trainer.interrupted()) {
+            List<String> still = before.unmoved(live, prepared.parameters);
+            if (!still.isEmpty()) {
+                observer.warning("trainable tensors that did not move: " + still);
+            }
+        }
+        try (Predictor predictor = Predictor.of(prepared.network, prepared.parameters, prepared.card, prepared.dataset.classes(),
+                prepared.settings.train().batch())) {
+            Evaluation val = evaluate(predictor, prepared.dataset.val(), observer);
+            Evaluation test = evaluate(predictor, prepared.dataset.test(), observer);
+            if (prepared.settings.out() != null) {
+                save(trainer.history(), val, test);
+                compareSaved(predictor);
+            }
+            List<EpochRecord> history = trainer.history();
+            double best = trainer.bestEpoch() > 0 ? history.get(trainer.bestEpoch() - 1).valAccuracy() : 0;
+            long trainable = prepared.stages.get(prepared.stages.size() - 1).trainable().stream()
+                    .mapToLong(n -> prepared.parameters.declaration(n).count()).sum();
+            long parameters = prepared.network.graph().parameters().stream().filter(p -> !p.buffer()).mapToLong(p -> p.count()).sum();
+            return new FineTuningResult(prepared.settings, prepared.settings.out(), (System.nanoTime() - start) / 1e9, trainable, parameters, val,
+                    test, trainer.bestEpoch(), best, trainer.interrupted(), history);
+        }
+    }
+
+    private Evaluation evaluate(Predictor predictor, Split split, TrainObserver observer) {
+        return split == null ? null : Evaluator.evaluate(predictor, split, prepared.settings.threads(),
+                (done, all) -> observer.pass("evaluation on " + split.name(), done, all));
+    }
+
+    private void save(List<EpochRecord> history, Evaluation val, Evaluation test) {
+        List<TensorSource> tensors = new ArrayList<>();
+        for (var p : prepared.network.graph().parameters()) {
+            float[] values = prepared.parameters.read(p.value().name());
+            long[] engine = p.dims().stream().mapToLong(Long::longValue).toArray();
+            float[] torch = engine.length == 4 ? Layout.fromEngine(values, engine) : values;
+            tensors.add(TensorSource.of(p.value().name(), torch, Checkpoint.torchDims(p)));
+        }
+        ObjectNode details = prepared.settings.toJson();
+        ObjectNode notes = details.objectNode();
+        notes.set("options", details);
+        notes.put("method", prepared.settings.method().text());
+        notes.set("history", FineTuningResult.historyJson(history));
+        notes.set("val", val == null ? null : val.toJson());
+        notes.set("test", test == null ? null : test.toJson());
+        Bundle.write(prepared.settings.out(), prepared.settings.overwrite(), prepared.network.name(), prepared.dataset.classes(), prepared.card,
+                prepared.settings.weights(), notes, tensors);
+    }
+
+    private void compareSaved(Predictor inMemory) {
+        Split split = prepared.dataset.val() != null ? prepared.dataset.val() : prepared.dataset.train();
+        try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.threads(), prepared.settings.train().batch())) {
+            float[][] expected = inMemory.logits(split, prepared.settings.train().batch());
+            float[][] found = saved.logits(split, prepared.settings.train().batch());
+            for (int row = 0; row < expected.length; row++) {
+                if (!java.util.Arrays.equals(expected[row], found[row])) {
+                    throw new RunFailed("the saved bundle " + prepared.settings.out() + " answers otherwise than the trained network on "
+                            + split.samples().get(row).path(), null, null);
+                }
+            }
+        }
+    }
+
+    @Override
+    public void close() {
+        prepared.close();
+    }
+}

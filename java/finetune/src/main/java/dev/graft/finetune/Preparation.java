@@ -1,0 +1,108 @@
+package dev.graft.finetune;
+
+import dev.graft.data.Dataset;
+import dev.graft.data.Pipeline;
+import dev.graft.engine.Device;
+import dev.graft.engine.Parameters;
+import dev.graft.model.Architecture;
+import dev.graft.model.Checkpoint;
+import dev.graft.model.Models;
+import dev.graft.model.Network;
+import dev.graft.train.TrainData;
+import dev.graft.tune.Method;
+import dev.graft.tune.Stage;
+import dev.graft.weights.Bundle;
+import dev.graft.weights.Card;
+import dev.graft.weights.CardChoice;
+import dev.graft.weights.CardKeys;
+import dev.graft.weights.LoadReport;
+import dev.graft.weights.StoredTensor;
+import dev.graft.weights.WeightFile;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Everything a run works on, opened and checked against each other before the first step. Closes what it opened. */
+final class Preparation implements AutoCloseable {
+    final Settings settings;
+    final Dataset dataset;
+    final Card card;
+    final Network network;
+    final boolean freshHead;
+    final Device device;
+    final Parameters parameters;
+    final LoadReport report;
+    final List<Stage> stages;
+    final TrainData data;
+
+    private Preparation(Settings settings, Dataset dataset, WeightFile file, CardKeys keys, java.nio.file.Path preprocess) {
+        this.settings = settings;
+        this.dataset = dataset;
+        Architecture architecture = Models.named(settings.model());
+        this.card = CardChoice.of(keys, preprocess, file, architecture.card());
+        int classes = dataset.classes().size();
+        this.freshHead = file == null || !keepsHead(settings, architecture, file, dataset);
+        this.network = architecture.network(card.crop(), classes, settings.train().dropout());
+        this.device = Device.open("cpu", settings.threads(), 1);
+        this.parameters = device.parameters();
+        List<String> fresh = file == null || !freshHead ? List.of() : network.head().parameters();
+        this.report = Checkpoint.load(network, file, fresh, settings.train().seed(), parameters);
+        Stage.Regularisation regularisation = new Stage.Regularisation(settings.train().weightDecay(), settings.train().l2sp());
+        this.stages = new ArrayList<>();
+        for (int s = 0; s < settings.method().stages(network); s++) {
+            stages.add(Stage.of(settings.method(), s, network, settings.train().norms(), settings.train().rates(), regularisation, fresh));
+        }
+        this.data = TrainData.of(dataset.train(), dataset.val(), Pipeline.training(card, settings.augmentation(), settings.train().seed()),
+                Pipeline.evaluation(card), settings.threads());
+    }
+
+    static Preparation of(Settings settings, CardKeys keys, java.nio.file.Path preprocess) {
+        Models.named(settings.model());
+        if (settings.out() != null) {
+            Bundle.requireWritable(settings.out(), settings.overwrite());
+        }
+        Dataset dataset = null;
+        try (WeightFile file = settings.weights() == null ? null : Bundle.openWeights(settings.weights())) {
+            dataset = Dataset.open(settings.data(), settings.train().seed(), settings.valFraction(), dev.graft.data.Limits.DEFAULT);
+            if (dataset.train() == null) {
+                throw new dev.graft.data.DataException(settings.data() + ": there are no pictures to train on");
+            }
+            return new Preparation(settings, dataset, file, keys, preprocess);
+        } catch (RuntimeException | Error e) {
+            if (dataset != null) {
+                dataset.close();
+            }
+            throw e;
+        }
+    }
+
+    private static boolean keepsHead(Settings settings, Architecture architecture, WeightFile file, Dataset dataset) {
+        if (settings.head() == HeadChoice.NEW || settings.method() instanceof Method.Head && settings.head() == HeadChoice.AUTO) {
+            return false;
+        }
+        List<String> named = Bundle.classNames(file);
+        int classes = headClasses(architecture, file);
+        boolean agrees = named.isEmpty() ? classes == dataset.classes().size() : named.equals(dataset.classes());
+        if (settings.head() == HeadChoice.KEEP && !agrees) {
+            throw new dev.graft.data.DataException(settings.data() + " has " + dataset.classes().size() + " classes, the head of " + file.path()
+                    + (named.isEmpty() ? " has " + classes : " has the classes " + named) + ": it cannot be kept");
+        }
+        return agrees;
+    }
+
+    /** Classes of the head in a file: rows of the head's first tensor. */
+    static int headClasses(Architecture architecture, WeightFile file) {
+        for (String name : architecture.network(architecture.imageSize(), architecture.classes()).head().parameters()) {
+            if (file.contains(name)) {
+                StoredTensor tensor = file.tensor(name);
+                return tensor.dims().length == 0 ? 0 : Math.toIntExact(tensor.dims()[0]);
+            }
+        }
+        return 0;
+    }
+
+    @Override
+    public void close() {
+        device.close();
+        dataset.close();
+    }
+}
