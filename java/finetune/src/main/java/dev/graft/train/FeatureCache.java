@@ -2,6 +2,7 @@ package dev.graft.train;
 
 import dev.graft.data.Batch;
 import dev.graft.data.Loader;
+import dev.graft.data.Sample;
 import dev.graft.engine.Graph;
 import dev.graft.engine.Plan;
 import dev.graft.engine.Session;
@@ -9,6 +10,7 @@ import dev.graft.engine.Split;
 import dev.graft.model.Network;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -20,10 +22,10 @@ import java.util.function.BiConsumer;
  */
 final class FeatureCache {
     private final Map<String, float[][]> values = new LinkedHashMap<>();
-    private final int[] labels;
+    private final List<Sample> samples;
 
-    private FeatureCache(int samples) {
-        labels = new int[samples];
+    private FeatureCache(List<Sample> samples) {
+        this.samples = samples;
     }
 
     /** Bytes that the boundary of a prefix takes for a number of pictures. */
@@ -46,9 +48,13 @@ final class FeatureCache {
     }
 
     /** Runs the prefix over all batches of a deterministic loader. {@code progress} hears pictures done and all. */
-    static FeatureCache fill(Plan prefix, List<String> boundary, Loader loader, int samples, BiConsumer<Integer, Integer> progress) {
+    static FeatureCache fill(Plan prefix, List<String> boundary, Loader loader, List<Sample> samples, BiConsumer<Integer, Integer> progress) {
         FeatureCache cache = new FeatureCache(samples);
-        boundary.forEach(name -> cache.values.put(name, new float[samples][]));
+        boundary.forEach(name -> cache.values.put(name, new float[samples.size()][]));
+        Map<Long, Integer> places = new HashMap<>();
+        for (int i = 0; i < samples.size(); i++) {
+            places.put(samples.get(i).id(), i);
+        }
         loader.begin(0);
         int done = 0;
         for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
@@ -59,42 +65,43 @@ final class FeatureCache {
                 float[] all = prefix.read(name);
                 int width = all.length / batch.rows();
                 for (int row = 0; row < batch.validRows(); row++) {
-                    int id = Math.toIntExact(batch.sampleIds()[row]);
-                    cache.values.get(name)[id] = Arrays.copyOfRange(all, row * width, (row + 1) * width);
+                    cache.values.get(name)[places.get(batch.sampleIds()[row])] = Arrays.copyOfRange(all, row * width, (row + 1) * width);
                 }
             }
-            for (int row = 0; row < batch.validRows(); row++) {
-                cache.labels[Math.toIntExact(batch.sampleIds()[row])] = batch.labels()[row];
-            }
             done += batch.validRows();
-            progress.accept(done, samples);
+            progress.accept(done, samples.size());
         }
         return cache;
     }
 
-    int samples() {
-        return labels.length;
+    int size() {
+        return samples.size();
     }
 
-    boolean holds(int sample) {
-        return values.values().iterator().next()[sample] != null;
+    /** Id of the picture at a place of the split. */
+    long id(int place) {
+        return samples.get(place).id();
     }
 
-    float[] features(String name, int sample) {
-        return values.get(name)[sample];
+    boolean holds(int place) {
+        return values.values().iterator().next()[place] != null;
+    }
+
+    float[] features(String name, int place) {
+        return values.get(name)[place];
     }
 
     /**
      * Writes a batch into the inputs of a suffix.
      *
-     * @param samples ids; the first {@code valid} count
+     * @param places in the split; the first {@code valid} count
      * @param buffers a direct buffer a boundary value, batch x floats
      */
-    void write(Session suffix, int[] samples, int valid, Map<String, FloatBuffer> buffers, int[] targets) {
+    void write(Session suffix, int[] places, int valid, Map<String, FloatBuffer> buffers, int[] targets) {
         for (Map.Entry<String, float[][]> e : values.entrySet()) {
             FloatBuffer buffer = buffers.get(e.getKey()).clear();
             for (int row = 0; row < valid; row++) {
-                buffer.put(e.getValue()[samples[row]]);
+                buffer.put(e.getValue()[places[row]]);
             }
             while (buffer.hasRemaining()) {
                 buffer.put(0);
@@ -102,7 +109,7 @@ final class FeatureCache {
             suffix.input(e.getKey()).write(buffer.flip());
         }
         for (int row = 0; row < targets.length; row++) {
-            targets[row] = row < valid ? labels[samples[row]] : 0;
+            targets[row] = row < valid ? samples.get(places[row]).label() : 0;
         }
     }
 }

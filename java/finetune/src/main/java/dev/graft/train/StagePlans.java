@@ -22,6 +22,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * The compiled plans of one stage and where their batches come from: pictures, or features of the frozen prefix that were
@@ -119,7 +120,7 @@ final class StagePlans implements AutoCloseable {
     private FeatureCache features(Plan prefix, Split split, dev.graft.data.Split pictures, Pipeline pipeline, DecodedCache decoded,
                                   String what, TrainObserver observer) {
         try (Loader loader = Loader.sequential(pictures, pipeline, options.batch(), data.threads(), decoded)) {
-            return FeatureCache.fill(prefix, split.boundary(), loader, pictures.size(), (done, all) -> observer.pass(what, done, all));
+            return FeatureCache.fill(prefix, split.boundary(), loader, pictures.samples(), (done, all) -> observer.pass(what, done, all));
         }
     }
 
@@ -129,7 +130,7 @@ final class StagePlans implements AutoCloseable {
         Standardisation statistics = new Standardisation(Math.toIntExact(channels));
         FeatureCache features = trainFeatures;
         if (features != null) {
-            for (int i = 0; i < features.samples(); i++) {
+            for (int i = 0; i < features.size(); i++) {
                 if (features.holds(i)) {
                     statistics.add(features.features(raw, i));
                 }
@@ -166,7 +167,7 @@ final class StagePlans implements AutoCloseable {
     void begin(int epoch) {
         train.visit(epoch);
         if (trainFeatures != null) {
-            order = Arrays.stream(Philox.permutation(Philox.key(options.seed(), "shuffle"), epoch, trainFeatures.samples()))
+            order = Arrays.stream(Philox.permutation(Philox.key(options.seed(), "shuffle"), epoch, trainFeatures.size()))
                     .filter(trainFeatures::holds).toArray();
             cursor = 0;
         } else {
@@ -187,13 +188,13 @@ final class StagePlans implements AutoCloseable {
         if (valid == 0) {
             return 0;
         }
-        int[] samples = Arrays.copyOfRange(order, cursor, cursor + valid);
+        int[] places = Arrays.copyOfRange(order, cursor, cursor + valid);
         cursor += valid;
-        features.write(plan, samples, valid, buffers, targets);
+        features.write(plan, places, valid, buffers, targets);
         plan.input(TrainingGraph.TARGET).write(targets);
         long[] ids = new long[options.batch()];
         for (int i = 0; i < valid; i++) {
-            ids[i] = samples[i];
+            ids[i] = features.id(places[i]);
         }
         plan.rows(valid, null, ids);
         return valid;
@@ -216,7 +217,7 @@ final class StagePlans implements AutoCloseable {
             return null;
         }
         if (valFeatures != null) {
-            order = java.util.stream.IntStream.range(0, valFeatures.samples()).filter(valFeatures::holds).toArray();
+            order = IntStream.range(0, valFeatures.size()).filter(valFeatures::holds).toArray();
             cursor = 0;
         } else {
             if (valLoader == null) {
@@ -249,7 +250,7 @@ final class StagePlans implements AutoCloseable {
     }
 
     int batches() {
-        int samples = trainFeatures != null ? (int) java.util.stream.IntStream.range(0, trainFeatures.samples()).filter(trainFeatures::holds).count()
+        int samples = trainFeatures != null ? (int) IntStream.range(0, trainFeatures.size()).filter(trainFeatures::holds).count()
                 : data.train().size();
         return (samples + options.batch() - 1) / options.batch();
     }

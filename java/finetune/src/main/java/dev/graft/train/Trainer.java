@@ -117,9 +117,9 @@ public final class Trainer {
         } finally {
             if (plans != null) {
                 plans.close();
-            }
-            if (method.headOnly()) {
-                Standardisation.fold(network, parameters);
+                if (method.headOnly()) {
+                    Standardisation.fold(network, parameters);
+                }
             }
         }
         return List.copyOf(history);
