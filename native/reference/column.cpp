@@ -18,9 +18,7 @@ class ReferenceKernel : public Kernel {
   void run(const Args& args) const override { loop_(Run(request_, args)); }
   std::string name() const override { return "reference:" + request_.op->name; }
   size_t scratch_bytes() const override {
-    bool backward = request_.pass == Pass::Backward;
-    int64_t doubles = backward && (request_.second_gradient || request_.epilogue.any()) ? request_.outputs[0].count() : 0;
-    return sizeof(double) * (doubles + (implementation_.sums ? implementation_.sums(request_) : 0));
+    return gradient_bytes(request_) + sizeof(double) * (implementation_.sums ? implementation_.sums(request_) : 0);
   }
   PackSpec pack(size_t i) const override { return {request_.inputs[i].dtype, "", request_.inputs[i].bytes()}; }
 

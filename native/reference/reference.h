@@ -101,13 +101,17 @@ class Run {
   Gradient gradient(size_t i) const;
   Result result() const;
   // Gradient of the result before its epilogue: (dout + dout2) * activation'(activated). Where it is more than dout it is
-  // formed in scratch, and the residual's gradient is written; call once per run.
+  // formed in scratch, in the result's type as separate steps would store it, and copied to the residual's gradient; call
+  // once per run.
   In result_gradient() const;
   // Doubles in scratch behind those of result_gradient().
   double* sums() const;
   // Rows of dimension 0 of an input that count: those of the valid samples.
   int64_t valid_rows(const Shape& shape) const;
 };
+
+// Scratch that result_gradient() needs.
+size_t gradient_bytes(const Request& request);
 
 // What stands behind an operation's name.
 struct Implementation {

@@ -54,22 +54,26 @@ Result Run::result() const {
 In Run::result_gradient() const {
   DType type = request.outputs[0].dtype;
   if (!request.second_gradient && !request.epilogue.any()) return {args.dout, type};
-  double* g = static_cast<double*>(args.scratch);
   In first{args.dout, type}, second{request.second_gradient ? args.dout2 : nullptr, type};
   In y{args.activated, type};
+  Out g{args.scratch, type};
   for (int64_t i = 0; i < request.outputs[0].count(); i++) {
-    g[i] = first[i] + (second ? second[i] : 0);
+    double v = first[i] + (second ? second[i] : 0);
     if (request.epilogue.activation != Activation::None)
-      g[i] *= activation_slope(request.epilogue.activation, request.epilogue.slope, y[i]);
+      v *= activation_slope(request.epilogue.activation, request.epilogue.slope, y[i]);
+    g.put(i, v);
   }
-  if (request.residual_gradient)
-    for (int64_t i = 0; i < request.outputs[0].count(); i++) store(args.dresidual, type, i, g[i]);
-  return {g, DType::F64};
+  if (request.residual_gradient) std::memcpy(args.dresidual, args.scratch, request.outputs[0].bytes());
+  return {args.scratch, type};
+}
+
+size_t gradient_bytes(const Request& request) {
+  bool formed = request.pass == Pass::Backward && (request.second_gradient || request.epilogue.any());
+  return formed ? aligned(request.outputs[0].bytes()) : 0;
 }
 
 double* Run::sums() const {
-  bool formed = request.pass == Pass::Backward && (request.second_gradient || request.epilogue.any());
-  return static_cast<double*>(args.scratch) + (formed ? request.outputs[0].count() : 0);
+  return reinterpret_cast<double*>(static_cast<char*>(args.scratch) + gradient_bytes(request));
 }
 
 int64_t Run::valid_rows(const Shape& shape) const {

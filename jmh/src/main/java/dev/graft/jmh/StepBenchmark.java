@@ -16,7 +16,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** One training step of ResNet-18. With {@code -prof gc}, {@code gc.alloc.rate.norm} must be 0 but for JMH's own noise. */
+/** One training step of a published network. With {@code -prof gc}, {@code gc.alloc.rate.norm} must be 0 but for JMH's own noise. */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
@@ -24,8 +24,11 @@ import org.openjdk.jmh.annotations.Warmup;
 @Measurement(iterations = 7)
 @Fork(3)
 public class StepBenchmark {
-    @Param({"FULL", "HEAD", "LASTBLOCK"})
-    public Strategy strategy;
+    @Param("resnet18")
+    public String model;
+
+    @Param({"full", "head", "partial:from=layer4"})
+    public String strategy;
 
     @Param({"F32", "BF16"})
     public Precision precision;
@@ -36,11 +39,11 @@ public class StepBenchmark {
     @Param("2")
     public int threads;
 
-    private ResNetStep step;
+    private TrainingStep step;
 
     @Setup(Level.Trial)
     public void open() {
-        step = new ResNetStep(strategy, precision, batch, threads);
+        step = new TrainingStep(model, strategy, precision, batch, threads);
     }
 
     @TearDown(Level.Trial)

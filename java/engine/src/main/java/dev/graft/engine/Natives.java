@@ -36,9 +36,12 @@ final class Natives {
         String platform = "this platform";
         try {
             platform = Loader.getPlatform();
-            String library = FOLDER + platform + "/libgraft.so";
-            if (Natives.class.getResource(library) == null) {
-                return new Outcome(missing(platform, library.substring(1)), null);
+            for (String[] library : new String[][] {{FOLDER, "libgraft.so", "graft-native"},
+                {"/org/bytedeco/dnnl/", "libdnnl.so.3", "dnnl"}, {FOLDER, "libjniGraft.so", "graft-engine"}}) {
+                String path = library[0] + platform + "/" + library[1];
+                if (Natives.class.getResource(path) == null) {
+                    return new Outcome(missing(platform, path.substring(1), library[2]), null);
+                }
             }
             Loader.load(Graft.class);
             BytePointer version = Graft.graft_version();
@@ -48,15 +51,17 @@ final class Natives {
             while (root.getCause() != null) {
                 root = root.getCause();
             }
-            String reason = String.valueOf(root.getMessage()).lines().findFirst().orElse("unknown");
-            return new Outcome("native libraries for " + platform + " do not load: " + reason, e);
+            // Of a class that is missing the message is only its name.
+            String reason = root instanceof UnsatisfiedLinkError ? root.getMessage() : root.toString();
+            return new Outcome("native libraries for " + platform + " do not load: "
+                    + String.valueOf(reason).lines().findFirst().orElse("no reason given"), e);
         }
     }
 
-    private static String missing(String platform, String library) {
+    private static String missing(String platform, String library, String artifact) {
         return "no native libraries for " + platform + " (os.name " + System.getProperty("os.name") + ", os.arch "
-                + System.getProperty("os.arch") + ") on the class path; needed is " + library
-                + " from the jar graft-native with classifier " + platform + "; Graft is built for linux-x86_64";
+                + System.getProperty("os.arch") + "): " + library + " of the artifact " + artifact
+                + " is not on the class path; Graft is built for linux-x86_64";
     }
 
     /** The message where natives and jar are not of one build, else null. */

@@ -11,6 +11,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.function.Consumer;
+import org.bytedeco.javacpp.FloatPointer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -48,6 +49,9 @@ class PlanDoorTest {
         bytes.position(8);
         bytes.slice().order(ByteOrder.nativeOrder()).asFloatBuffer().put(x);
         assertArrayEquals(expected, logitsAfter(input -> input.write(bytes)));
+        try (FloatPointer owned = new FloatPointer(x)) {
+            assertArrayEquals(expected, logitsAfter(input -> input.write(owned.address(), 4L * x.length)));
+        }
     }
 
     private float[] logitsAfter(Consumer<PlanInput> write) {
@@ -70,6 +74,11 @@ class PlanDoorTest {
         float[] read = new float[expected.length];
         direct.get(read);
         assertArrayEquals(expected, read);
+        try (FloatPointer owned = new FloatPointer(expected.length)) {
+            logits.read(owned.address(), 4L * expected.length);
+            owned.get(read);
+            assertArrayEquals(expected, read);
+        }
     }
 
     @Test

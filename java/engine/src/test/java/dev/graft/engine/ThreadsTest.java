@@ -112,9 +112,9 @@ class ThreadsTest {
             Plan plan = Mlp.plan(parameters, Mlp.graph(), Mlp.sgd(BATCH, Mlp.ALL).build());
             long id = Thread.currentThread().getId();
             double sum = 0;
-            long allocated = -1;
-            // The first round compiles and fills caches, the second counts.
-            for (int round = 0; round < 2; round++) {
+            long least = Long.MAX_VALUE;
+            // The JVM itself allocates a little now and then (linking, compiling): a step that did would in every round.
+            for (int round = 0; round < 5; round++) {
                 long before = threads.getThreadAllocatedBytes(id);
                 for (int i = 0; i < 1000; i++) {
                     plan.input("x").write(x);
@@ -126,9 +126,9 @@ class ThreadsTest {
                     plan.output("logits").read(logits);
                     sum += plan.loss() + plan.correct() + plan.gradientNorm();
                 }
-                allocated = threads.getThreadAllocatedBytes(id) - before;
+                least = Math.min(least, threads.getThreadAllocatedBytes(id) - before);
             }
-            assertEquals(0, allocated, "bytes in 1000 steps; sum of losses " + sum);
+            assertEquals(0, least, "bytes in 1000 steps; sum of losses " + sum);
         }
     }
 }

@@ -12,6 +12,7 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -101,6 +102,27 @@ class TrainableTest {
                 expected[i] = moved[i] - 0.5 * 0.25 * (moved[i] - start[i]);
             }
             TrainingTest.assertClose("w", expected, parameters.read("w"), ROUNDING);
+        }
+    }
+
+    @Test
+    void filesOfAnotherLayoutAndTypeAreConverted() throws IOException {
+        // OIHW [2, 3, 1, 2] in bf16, the upper half of F32; small whole numbers are exact.
+        ByteBuffer bytes = ByteBuffer.allocate(24).order(ByteOrder.LITTLE_ENDIAN);
+        for (int i = 0; i < 12; i++) {
+            bytes.putShort((short) (Float.floatToIntBits(i) >>> 16));
+        }
+        Path file = Files.write(folder.resolve("filter.bin"), bytes.array());
+        try (Device device = Device.open("reference", 1, 1); Parameters parameters = device.parameters()) {
+            parameters.declare("filter", List.of(2L, 1L, 2L, 3L), false, Origin.CHECKPOINT);
+            parameters.fromFile("filter", file, 0, DType.BF16, List.of(2L, 3L, 1L, 2L), 0, 2, 3, 1);
+            assertArrayEquals(new float[] {0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11}, parameters.read("filter"));
+            assertThrows(IllegalArgumentException.class,
+                    () -> parameters.fromFile("filter", file, 2, DType.BF16, List.of(2L, 3L, 1L, 2L), 0, 2, 3, 1));
+            assertThrows(IllegalArgumentException.class,
+                    () -> parameters.fromFile("filter", file, 0, DType.BF16, List.of(2L, 3L, 1L, 2L), 0, 1, 2, 3));
+            assertThrows(UnavailableException.class, () -> parameters.fromFile("filter", folder.resolve("absent.bin"), 0,
+                    DType.BF16, List.of(2L, 3L, 1L, 2L), 0, 2, 3, 1));
         }
     }
 

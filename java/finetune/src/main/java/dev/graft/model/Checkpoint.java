@@ -4,14 +4,18 @@ import dev.graft.engine.DType;
 import dev.graft.engine.Origin;
 import dev.graft.engine.Param;
 import dev.graft.engine.Parameters;
+import dev.graft.weights.Dtype;
 import dev.graft.weights.Layout;
 import dev.graft.weights.LoadReport;
 import dev.graft.weights.StoredTensor;
+import dev.graft.weights.TensorSource;
 import dev.graft.weights.WeightFile;
+import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Consumer;
 
 /**
  * Brings a network's parameters into a store: from a weight file where it has them, else from their starts. Tensors of a file
@@ -62,6 +66,37 @@ public final class Checkpoint {
             }
         }
         return report;
+    }
+
+    /** The network's parameters as a published file has them, read from the store when they are written. */
+    public static List<TensorSource> tensors(Network network, Parameters from) {
+        return network.graph().parameters().stream().map(p -> (TensorSource) new Stored(p, from)).toList();
+    }
+
+    /** A parameter of a store in PyTorch's order of axes. */
+    private record Stored(Param parameter, Parameters store) implements TensorSource {
+        @Override
+        public String name() {
+            return parameter.value().name();
+        }
+
+        @Override
+        public Dtype dtype() {
+            return Dtype.F32;
+        }
+
+        @Override
+        public long[] dims() {
+            return torchDims(parameter);
+        }
+
+        @Override
+        public void copyTo(Consumer<ByteBuffer> out) {
+            float[] values = store.read(name());
+            float[] torch = parameter.dims().size() != 4 ? values
+                    : Layout.fromEngine(values, parameter.dims().stream().mapToLong(Long::longValue).toArray());
+            TensorSource.of(name(), torch, dims()).copyTo(out);
+        }
     }
 
     private static void bind(Param p, WeightFile file, Parameters into) {

@@ -13,9 +13,19 @@ public sealed interface Start {
     /** Uniform in [-bound, bound). */
     record Uniform(double bound) implements Start {}
 
-    /** He et al. 2015, fan-out mode, gain of ReLU: normal with deviation sqrt(2 / fanOut). */
-    static Start kaimingNormal(double fanOut) {
-        return new Normal(Math.sqrt(2 / fanOut));
+    /** He et al. 2015, gain of ReLU: normal with deviation sqrt(2 / fan), whichever fan the model takes. */
+    static Start kaimingNormal(double fan) {
+        return new Normal(Math.sqrt(2 / fan));
+    }
+
+    /** He et al. 2015, gain of ReLU: uniform in +-sqrt(6 / fan). */
+    static Start kaimingUniform(double fan) {
+        return new Uniform(Math.sqrt(6 / fan));
+    }
+
+    /** Glorot and Bengio 2010, Keras's default: uniform in +-sqrt(6 / (fanIn + fanOut)). */
+    static Start glorotUniform(double fanIn, double fanOut) {
+        return new Uniform(Math.sqrt(6 / (fanIn + fanOut)));
     }
 
     /** What PyTorch gives linear and convolution layers by default: uniform in +-1/sqrt(fanIn). */

@@ -17,7 +17,7 @@ final class Confusion {
         ConfusionMatrix matrix = section.matrix();
         html.open("p").text(Format.count(matrix.correct()) + " of " + Format.count(matrix.samples()) + " right, "
                 + Format.percent(matrix.accuracy()) + " %.").close();
-        html.open("div", "class", "scroll");
+        html.open("div", "class", "scroll", "tabindex", "0");
         if (matrix.classes() <= MOST_CLASSES) {
             matrix(html, section.classes(), matrix);
         } else {

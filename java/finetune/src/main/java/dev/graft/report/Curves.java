@@ -70,7 +70,7 @@ final class Curves {
     }
 
     private static void table(Html html, LearningCurves section, TreeSet<Integer> epochs) {
-        html.open("div", "class", "scroll").open("table").open("caption");
+        html.open("div", "class", "scroll", "tabindex", "0").open("table").open("caption");
         html.text(section.measure() + (section.percent() ? ", %" : "")).close();
         html.open("thead").open("tr").element("th", "Strategy", "scope", "col").element("th", "Seed", "scope", "col", "class", "number");
         epochs.forEach(epoch -> html.element("th", "Epoch " + epoch, "scope", "col", "class", "number"));

@@ -13,7 +13,7 @@ final class Results {
         List<ResultTable.Row> rows = table.rows();
         boolean memory = rows.stream().map(ResultTable.Row::peakBytes).anyMatch(Objects::nonNull);
         Scale scale = Scale.of(rows);
-        html.open("div", "class", "scroll").open("table", "class", "results").open("thead").open("tr");
+        html.open("div", "class", "scroll", "tabindex", "0").open("table", "class", "results").open("thead").open("tr");
         html.element("th", "Strategy", "scope", "col");
         for (String column : List.of("Trainable", "Accuracy %", "95 % interval", "Seeds")) {
             html.element("th", column, "scope", "col", "class", "number");

@@ -78,6 +78,10 @@ public record Card(int resize, int crop, float[] mean, float[] std, Interpolatio
 
     /** This card as a JSON object with the keys resize, crop, mean, std, interpolation, channels and origin. */
     public String toJson() {
+        return toJsonObject().toString();
+    }
+
+    ObjectNode toJsonObject() {
         ObjectNode json = StrictJson.MAPPER.createObjectNode();
         json.put("resize", resize).put("crop", crop);
         ArrayNode means = json.putArray("mean");
@@ -87,7 +91,7 @@ public record Card(int resize, int crop, float[] mean, float[] std, Interpolatio
             deviations.add(std[channel]);
         }
         json.put("interpolation", lower(interpolation)).put("channels", lower(channels)).put("origin", origin);
-        return json.toString();
+        return json;
     }
 
     /** One line: {@code short side 256, crop 224, bilinear, rgb, mean ..., std ... (origin)}. */

@@ -20,7 +20,8 @@ final class TorchZip {
         List<String> pickles = zip.names().stream().filter(n -> n.endsWith(PICKLE) && n.indexOf('/') == n.length() - PICKLE.length())
                 .toList();
         if (pickles.size() != 1) {
-            throw new WeightsException(path + ": a zip archive with " + pickles.size() + " records data.pkl, expected the one of a PyTorch checkpoint");
+            throw new WeightsException(path + ": a zip archive with " + pickles.size()
+                    + " records data.pkl, expected the one of a PyTorch checkpoint");
         }
         String folder = pickles.get(0).substring(0, pickles.get(0).length() - PICKLE.length() + 1);
         if (zip.names().contains(folder + "constants.pkl")) {

@@ -46,13 +46,18 @@ final class WeightFormat {
         if (head.limit() == 0) {
             throw new WeightsException(path + ": the file is empty");
         }
+        boolean brace = head.limit() > 8 && head.get(8) == '{';
+        // asked first: the length of a safetensors header may begin with any byte, a pickle's first ones among them
+        if (brace && Long.compareUnsigned(head.getLong(0), SafetensorsHeader.LONGEST) <= 0) {
+            return SafetensorsHeader.read(file);
+        }
         if (starts(head, 0, "PK\u0003\u0004")) {
             return TorchZip.read(file);
         }
         if (head.limit() > 1 && head.get(0) == (byte) 0x80 && head.get(1) <= 5 && head.get(1) >= 2) {
             return TorchLegacy.read(file);
         }
-        if (head.limit() > 8 && head.get(8) == '{') {
+        if (brace) {
             return SafetensorsHeader.read(file);
         }
         if (indexAllowed && path.getFileName().toString().endsWith(".json")) {

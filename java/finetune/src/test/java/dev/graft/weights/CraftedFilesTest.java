@@ -87,7 +87,8 @@ class CraftedFilesTest {
             object.op(TUPLE, SETITEM).text("last").number(1L << 60).op(SETITEM)
                     .text("w").tensor(2, 0, new long[] {2}, new long[] {1}).op(SETITEM);
             try (WeightFile file = zip(object, 5, 6)) {
-                assertEquals(List.of("note = \"" + "x".repeat(120) + "...\"", "numbers (tuple of 20000)", "last = 1152921504606846976"), file.others());
+                String note = "note = \"" + "x".repeat(120) + "...\"";
+                assertEquals(List.of(note, "numbers (tuple of 20000)", "last = 1152921504606846976"), file.others());
                 assertArrayEquals(new float[] {5, 6}, file.read("w"));
             }
         }

@@ -114,6 +114,17 @@ class SafetensorsTest {
         }
     }
 
+    /** The length's first two bytes are then those with which pickles of protocols 2 to 5 begin. */
+    @Test
+    void headersWhoseLengthLooksLikeAPickleAreRead() throws IOException {
+        String header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
+        for (int length : new int[] {0x280, 0x380, 0x480, 0x580}) {
+            try (WeightFile file = WeightFile.open(file(header + " ".repeat(length - header.length()), 8))) {
+                assertArrayEquals(new float[2], file.read("a"));
+            }
+        }
+    }
+
     @Test
     void everyTruncationIsRefused() throws IOException {
         byte[] whole = TestFiles.goldenBytes("types.safetensors");

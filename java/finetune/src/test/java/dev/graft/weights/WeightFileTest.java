@@ -68,10 +68,12 @@ class WeightFileTest {
 
     @Test
     void aFileCutWhileOpenIsAnErrorAndNoCrash() throws IOException {
-        Path path = Files.write(folder.resolve("types.safetensors"), TestFiles.goldenBytes("types.safetensors"));
+        byte[] whole = TestFiles.goldenBytes("types.safetensors");
+        Path path = Files.write(folder.resolve("types.safetensors"), whole);
         try (WeightFile file = WeightFile.open(path)) {
             Files.write(path, new byte[100]);
-            TestFiles.assertOneLine(assertThrows(WeightsException.class, () -> file.read("f32")), path, "ends before byte", "had " + TestFiles.goldenBytes("types.safetensors").length + " bytes");
+            WeightsException cut = assertThrows(WeightsException.class, () -> file.read("f32"));
+            TestFiles.assertOneLine(cut, path, "ends before byte", "had " + whole.length + " bytes");
         }
     }
 

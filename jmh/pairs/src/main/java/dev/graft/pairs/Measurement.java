@@ -2,6 +2,7 @@ package dev.graft.pairs;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.Map;
@@ -25,6 +26,8 @@ public record Measurement(
         double othersPercent,
         double[] losses,
         Map<String, String> settings) {
+
+    private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
     public Measurement {
         if (stepMilliseconds.length == 0) {
@@ -72,7 +75,7 @@ public record Measurement(
 
     /** Bytes of Java heap this thread has allocated so far. */
     private static long allocatedBytes() {
-        return ((com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean()).getCurrentThreadAllocatedBytes();
+        return THREADS.getCurrentThreadAllocatedBytes();
     }
 
     /** The median of the timed steps, in milliseconds. */

@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /**
@@ -12,8 +13,16 @@ import java.util.stream.Collectors;
  * @param round which round of alternated processes it belonged to, from 0; rows of one round are paired
  * @param milliseconds median of its timed steps
  * @param peakKilobytes its VmHWM in KiB
+ * @param settings what it ran with and what it found beside its times
  */
-record Row(Workload workload, String precision, int round, String side, double milliseconds, long peakKilobytes) {
+record Row(
+        Workload workload,
+        String precision,
+        int round,
+        String side,
+        double milliseconds,
+        long peakKilobytes,
+        Map<String, String> settings) {
     static final String HEADER = "started,workload,precision,round,side,warmup,steps,threads,median_ms,min_ms,peak_kb,"
             + "others_percent,first_loss,last_loss,steps_ms,settings";
 
@@ -38,7 +47,19 @@ record Row(Workload workload, String precision, int round, String side, double m
                 Integer.parseInt(cells.get(3)),
                 cells.get(4),
                 Double.parseDouble(cells.get(8)),
-                Long.parseLong(cells.get(10)));
+                Long.parseLong(cells.get(10)),
+                parseSettings(cells.get(15)));
+    }
+
+    private static Map<String, String> parseSettings(String cell) {
+        Map<String, String> settings = new TreeMap<>();
+        for (String pair : cell.split(";")) {
+            int equals = pair.indexOf('=');
+            if (equals > 0) {
+                settings.put(pair.substring(0, equals), pair.substring(equals + 1));
+            }
+        }
+        return settings;
     }
 
     /** The line of one process. Losses are the first, warm-up included, and the last; empty where there are none. */

@@ -43,8 +43,8 @@ enum Side {
         return name().toLowerCase(Locale.ROOT);
     }
 
-    boolean runs(String precision) {
-        return this != UNTUNED || precision.equals("f32");
+    boolean runs(Workload workload, String precision) {
+        return this == GRAFT || workload.compared() && (this != UNTUNED || precision.equals("f32"));
     }
 
     /**

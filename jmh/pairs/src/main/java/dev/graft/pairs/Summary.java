@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleBiFunction;
 
-/** The paired ratios of a results file, each with its interval and, where the speed list has one, its bound. */
+/** The paired ratios and own figures of a results file, each with its interval and, where the speed list has one, its bound. */
 final class Summary {
     static final String HEADER = "workload,precision,against,metric,median,low,high,coverage,pairs,graft_median,"
             + "other_median,bound,met";
@@ -29,6 +29,17 @@ final class Summary {
                                 (graft, other) -> (double) graft.peakKilobytes() / other.peakKilobytes()));
                     }
                 }
+            }
+        }
+        for (Goal goal : Goal.ALL) {
+            double[] values = rows.stream().filter(row -> row.side().equals(Side.GRAFT.id()))
+                    .filter(row -> goal.against() == Side.GRAFT && row.workload() == goal.workload())
+                    .filter(row -> row.precision().equals(goal.precision()) && row.settings().containsKey(goal.metric()))
+                    .mapToDouble(row -> Double.parseDouble(row.settings().get(goal.metric())))
+                    .toArray();
+            if (values.length > 0) {
+                PairedRatio figure = PairedRatio.of(values);
+                lines.add(line(goal.workload(), goal.precision(), Side.GRAFT, goal.metric(), figure, figure.median(), "", goal));
             }
         }
         return lines;
@@ -61,6 +72,19 @@ final class Summary {
                 .filter(g -> g.against() == against && g.metric().equals(metric))
                 .findFirst()
                 .orElse(null);
+        return line(workload, precision, against, metric, result, middle(pairs, 0, metric),
+                number(middle(pairs, 1, metric)), goal);
+    }
+
+    private static String line(
+            Workload workload,
+            String precision,
+            Side against,
+            String metric,
+            PairedRatio result,
+            double graft,
+            String other,
+            Goal goal) {
         return String.join(
                 ",",
                 workload.id(),
@@ -72,8 +96,8 @@ final class Summary {
                 number(result.high()),
                 number(result.coverage()),
                 String.valueOf(result.pairs()),
-                number(middle(pairs, 0, metric)),
-                number(middle(pairs, 1, metric)),
+                number(graft),
+                other,
                 goal == null ? "" : String.valueOf(goal.bound()),
                 goal == null ? "" : goal.metBy(result.median()) ? "yes" : "no");
     }

@@ -5,7 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
-/** The workloads of the speed list that are compared across processes. Every side runs them under the same name. */
+/** The workloads of the speed list that run in processes of their own. Every side knows them by the same name. */
 public enum Workload {
     /** ResNet-18, 1000 classes, 32 images of 224 x 224: forward, backward and SGD with momentum on all parameters. */
     RESNET18_FULL(List.of("f32", "bf16"), 3, 7),
@@ -16,7 +16,11 @@ public enum Workload {
     /** Softmax cross-entropy of 4096 x 32000 F32 logits with the gradient of the logits. */
     SOFTMAX_CE(List.of("f32"), 3, 15),
     /** One AdamW update of 100 million F32 parameters in 100 tensors of a million, gradients given. */
-    ADAMW_100M(List.of("f32"), 3, 15);
+    ADAMW_100M(List.of("f32"), 3, 15),
+    /** Two epochs of a new head on ResNet-18 with cached features; what counts is the second. Graft alone. */
+    FEATURE_CACHE(List.of("f32"), 0, 1),
+    /** An epoch of ResNet-18 full steps on JPEGs of 500 x 375, and how long they had to be waited for. Graft alone. */
+    LOADER(List.of("f32"), 1, 1);
 
     private final List<String> precisions;
     private final int warmup;
@@ -48,9 +52,9 @@ public enum Workload {
         return steps;
     }
 
-    /** The ResNet-18 workloads share one net and one batch. */
-    public boolean isResNet() {
-        return name().startsWith("RESNET18");
+    /** Whether other sides run it too. */
+    boolean compared() {
+        return this != FEATURE_CACHE && this != LOADER;
     }
 
     /**

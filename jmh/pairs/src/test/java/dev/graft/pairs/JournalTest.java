@@ -59,6 +59,18 @@ class JournalTest {
     }
 
     @Test
+    void summaryHasFiguresOfGraftItself() {
+        Journal journal = Journal.open(folder.resolve("r.csv"), HERE);
+        Request request = new Request(Workload.FEATURE_CACHE, "graft", "f32", 2, 0, 1);
+        Measurement measurement =
+                new Measurement(new double[] {5}, 1, 0, new double[0], Map.of("second_epoch_speedup", "19.5"));
+        journal.add(Row.line("2026-01-01T00:00:00", request, 0, measurement));
+        assertEquals(
+                "feature_cache,f32,graft,second_epoch_speedup,19.500,19.500,19.500,0.000,1,19.500,,20.0,no",
+                Summary.of(journal.rows()).get(1));
+    }
+
+    @Test
     void aMeasurementSurvivesItsLine() {
         Measurement measurement = new Measurement(new double[] {2, 1, 3}, 7, 0.5, new double[] {4}, Map.of("a", "b,c"));
         Measurement read = Measurement.parse(measurement.json());

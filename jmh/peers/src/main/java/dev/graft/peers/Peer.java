@@ -39,6 +39,7 @@ public final class Peer {
             case RESNET18_HEAD -> new ResNetStep(8, tuned, request.precision(), settings);
             case SOFTMAX_CE -> new SoftmaxCrossEntropyStep();
             case ADAMW_100M -> new AdamWStep();
+            default -> throw new IllegalArgumentException("the preset does not run " + request.workload().id());
         };
         System.out.println(Measurement.of(step, request.warmup(), request.steps(), settings).json());
     }
