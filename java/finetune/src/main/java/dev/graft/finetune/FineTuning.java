@@ -1,6 +1,10 @@
 package dev.graft.finetune;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.graft.data.Batch;
+import dev.graft.data.DecodedCache;
+import dev.graft.data.Loader;
+import dev.graft.data.Pipeline;
 import dev.graft.data.Split;
 import dev.graft.evaluate.Evaluation;
 import dev.graft.evaluate.Evaluator;
@@ -12,10 +16,9 @@ import dev.graft.train.TrainObserver;
 import dev.graft.train.Trainer;
 import dev.graft.weights.Bundle;
 import dev.graft.weights.CardKeys;
-import dev.graft.weights.Layout;
-import dev.graft.weights.TensorSource;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -109,7 +112,7 @@ public final class FineTuning implements AutoCloseable {
             }
         }
         try (Predictor predictor = Predictor.of(prepared.network, prepared.parameters, prepared.card, prepared.dataset.classes(),
-                prepared.settings.train().batch())) {
+                prepared.settings.train().batch(), prepared.settings.train().precision())) {
             Evaluation val = evaluate(predictor, prepared.dataset.val(), observer);
             Evaluation test = evaluate(predictor, prepared.dataset.test(), observer);
             if (prepared.settings.out() != null) {
@@ -132,13 +135,6 @@ public final class FineTuning implements AutoCloseable {
     }
 
     private void save(List<EpochRecord> history, Evaluation val, Evaluation test) {
-        List<TensorSource> tensors = new ArrayList<>();
-        for (var p : prepared.network.graph().parameters()) {
-            float[] values = prepared.parameters.read(p.value().name());
-            long[] engine = p.dims().stream().mapToLong(Long::longValue).toArray();
-            float[] torch = engine.length == 4 ? Layout.fromEngine(values, engine) : values;
-            tensors.add(TensorSource.of(p.value().name(), torch, Checkpoint.torchDims(p)));
-        }
         ObjectNode details = prepared.settings.toJson();
         ObjectNode notes = details.objectNode();
         notes.set("options", details);
@@ -147,19 +143,19 @@ public final class FineTuning implements AutoCloseable {
         notes.set("val", val == null ? null : val.toJson());
         notes.set("test", test == null ? null : test.toJson());
         Bundle.write(prepared.settings.out(), prepared.settings.overwrite(), prepared.network.name(), prepared.dataset.classes(), prepared.card,
-                prepared.settings.weights(), notes, tensors);
+                prepared.settings.weights(), notes, Checkpoint.tensors(prepared.network, prepared.parameters));
     }
 
+    // On one batch: a reload that differs at all differs there.
     private void compareSaved(Predictor inMemory) {
+        int batch = prepared.settings.train().batch();
         Split split = prepared.dataset.val() != null ? prepared.dataset.val() : prepared.dataset.train();
-        try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.threads(), prepared.settings.train().batch())) {
-            float[][] expected = inMemory.logits(split, prepared.settings.train().batch());
-            float[][] found = saved.logits(split, prepared.settings.train().batch());
-            for (int row = 0; row < expected.length; row++) {
-                if (!java.util.Arrays.equals(expected[row], found[row])) {
-                    throw new RunFailed("the saved bundle " + prepared.settings.out() + " answers otherwise than the trained network on "
-                            + split.samples().get(row).path(), null, null);
-                }
+        try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.threads(), batch, prepared.settings.train().precision());
+                Loader loader = Loader.sequential(split, Pipeline.evaluation(prepared.card), batch, 1, new DecodedCache(0))) {
+            loader.begin(0);
+            Batch pictures = loader.next();
+            if (pictures != null && !Arrays.equals(inMemory.logits(pictures), saved.logits(pictures))) {
+                throw new RunFailed("the saved bundle " + prepared.settings.out() + " answers otherwise than the trained network", null, null);
             }
         }
     }

@@ -43,7 +43,7 @@ final class RunPlanner {
         try {
             Map<String, Long> bytes = new LinkedHashMap<>();
             JsonNode node = new ObjectMapper().readTree(json);
-            node.fields().forEachRemaining(e -> bytes.put(e.getKey(), e.getValue().asLong()));
+            node.properties().forEach(e -> bytes.put(e.getKey(), e.getValue().asLong()));
             return bytes;
         } catch (JsonProcessingException e) {
             throw new IllegalStateException("the engine's memory report is no JSON: " + json, e);
