@@ -7,7 +7,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.graft.engine.Device;
 import dev.graft.engine.Precision;
 import dev.graft.engine.UnavailableException;
-import dev.graft.weights.NearestName;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalLong;
@@ -66,7 +65,7 @@ final class CommonOptions {
             throw new IllegalArgumentException("--threads is " + threads + ", expected at least 1");
         }
         int count = threads == null ? Device.defaultThreads() : threads;
-        Precision wanted = wantedPrecision();
+        Precision wanted = Choice.of("--precision", precision, Precision.values());
         if (wanted == Precision.BF16) {
             JsonNode details = describe();
             if (!details.path("details").path("bf16").asBoolean()) {
@@ -92,23 +91,8 @@ final class CommonOptions {
             terminal.note("device auto: this build has no CUDA column, the CPU is used");
         } else if (device.matches("cuda(:\\d+)?")) {
             throw new UnavailableException("device " + device + ": this build has no CUDA column; --device cpu runs on the processor");
-        } else if (!device.equals("cpu")) {
-            throw unknown("--device", device, List.of("cpu", "cuda", "cuda:0", "auto"));
+        } else {
+            Choice.of("--device", device, List.of("cpu", "cuda", "cuda:0", "auto"));
         }
-    }
-
-    private Precision wantedPrecision() {
-        return switch (precision.toLowerCase(Locale.ROOT)) {
-            case "f32" -> Precision.F32;
-            case "bf16" -> Precision.BF16;
-            default -> throw unknown("--precision", precision, List.of("f32", "bf16"));
-        };
-    }
-
-    /** The error for a value that an option does not know. */
-    static IllegalArgumentException unknown(String option, String value, List<String> known) {
-        String nearest = NearestName.of(value, known);
-        return new IllegalArgumentException(option + " is " + value + ", expected " + String.join(", ", known)
-                + (nearest == null ? "" : "; did you mean " + nearest + "?"));
     }
 }

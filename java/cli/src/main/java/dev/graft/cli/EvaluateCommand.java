@@ -88,8 +88,8 @@ final class EvaluateCommand implements Command {
         if (run != null && (model != null || weights != null || preprocessing.given())) {
             throw new IllegalArgumentException("--run brings its own model, weights and preprocessing: leave out those options");
         }
-        if (split != null && !SPLITS.contains(split)) {
-            throw CommonOptions.unknown("--split", split, SPLITS);
+        if (split != null) {
+            Choice.of("--split", split, SPLITS);
         }
         if (batch < 1) {
             throw new IllegalArgumentException("--batch is " + batch + ", expected at least 1");

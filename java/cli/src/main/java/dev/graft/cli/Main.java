@@ -27,7 +27,6 @@ public final class Main {
         Graft root = new Graft();
         CommandLine line = new CommandLine(root);
         line.setOut(new PrintWriter(out, true)).setErr(new PrintWriter(err, true));
-        line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setParameterExceptionHandler((e, given) -> Failures.tell(new Terminal(out, err, asksForJson(given)), e));
         line.setExecutionStrategy(parsed -> {
             CommandLine.ParseResult leaf = parsed;

@@ -21,17 +21,19 @@ final class Preprocessing {
     String std;
 
     @Option(names = "--interpolation", paramLabel = "I", description = "bilinear or bicubic")
-    Interpolation interpolation;
+    String interpolation;
 
     @Option(names = "--channels", paramLabel = "C", description = "rgb or bgr")
-    ChannelOrder channels;
+    String channels;
 
     @Option(names = "--preprocess", paramLabel = "FILE", description = "a JSON file with the same keys")
     Path file;
 
     /** The keys that were given as options. */
     CardKeys keys() {
-        return new CardKeys(resize, crop, numbers("--mean", mean), numbers("--std", std), interpolation, channels);
+        return new CardKeys(resize, crop, numbers("--mean", mean), numbers("--std", std),
+                interpolation == null ? null : Choice.of("--interpolation", interpolation, Interpolation.values()),
+                channels == null ? null : Choice.of("--channels", channels, ChannelOrder.values()));
     }
 
     /** Whether anything was given. */
