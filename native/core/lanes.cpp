@@ -4,6 +4,9 @@ namespace graft {
 
 Lanes::Lanes(Column& column, int lanes, int threads) : column_(column) {
   for (int i = 0; i < lanes; i++) threads_.emplace_back([this, threads] { serve(threads); });
+  // Kernels are prepared for the lanes' number of threads, which the column learns as they enter.
+  std::unique_lock<std::mutex> hold(mutex_);
+  entrance_.wait(hold, [&] { return entered_ == lanes; });
 }
 
 Lanes::~Lanes() {
@@ -27,6 +30,8 @@ void Lanes::submit(Task& task) {
 void Lanes::serve(int threads) {
   column_.enter_lane(threads);
   std::unique_lock<std::mutex> hold(mutex_);
+  entered_++;
+  entrance_.notify_one();
   for (;;) {
     arrived_.wait(hold, [&] { return first_ || closing_; });
     if (!first_) return;

@@ -42,6 +42,8 @@ class Lanes {
   Task* first_ = nullptr;
   Task* last_ = nullptr;
   bool closing_ = false;
+  int entered_ = 0;
+  std::condition_variable entrance_;
   std::vector<std::thread> threads_;
 };
 
