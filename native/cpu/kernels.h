@@ -23,8 +23,18 @@ std::unique_ptr<Kernel> make_service(const ServiceRequest& r);
 std::unique_ptr<Kernel> make_optimizer(const OptimizerRequest& r);
 std::unique_ptr<Kernel> make_pack(const TensorType& plain, const PackSpec& spec);
 
+// Takes every input as it lies at run time, row-major; a parameter in reduced precision is asked for in that type.
+class PlainKernel : public Kernel {
+ public:
+  PackSpec pack(size_t i) const override { return i < inputs_.size() ? PackSpec{inputs_[i].dtype, "", inputs_[i].bytes()} : PackSpec{}; }
+  void expect(const std::vector<TensorType>& inputs) { inputs_ = inputs; }
+
+ private:
+  std::vector<TensorType> inputs_;
+};
+
 // A kernel of the own tables: a function of the run's addresses.
-class OwnKernel : public Kernel {
+class OwnKernel : public PlainKernel {
  public:
   OwnKernel(const std::string& op, size_t scratch, std::function<void(const Args&)> run)
       : name_("own:" + op + ":" + simd().name), scratch_(scratch), run_(std::move(run)) {}

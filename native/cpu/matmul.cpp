@@ -34,7 +34,7 @@ std::unique_ptr<Prepared> product(const Desc& left, const Desc& right, const Des
   return prepared<matmul::primitive_desc, matmul>(description, {{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, right}, {DNNL_ARG_DST, result}});
 }
 
-class Matmul : public Kernel {
+class Matmul : public PlainKernel {
  public:
   explicit Matmul(const Request& r) : backward_(r.pass == Pass::Backward) {
     const Shape &a = r.inputs[0].shape, &b = r.inputs[1].shape, &y = r.outputs[0].shape;

@@ -89,7 +89,7 @@ std::unique_ptr<Kernel> make_pad(const Request& r) {
   });
 }
 
-class Transpose : public Kernel {
+class Transpose : public PlainKernel {
  public:
   explicit Transpose(const Request& r) : backward_(r.pass == Pass::Backward) {
     const Shape &x = r.inputs[0].shape, &y = r.outputs[0].shape;
