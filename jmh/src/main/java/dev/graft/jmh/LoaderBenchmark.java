@@ -20,7 +20,7 @@ import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * An epoch of ResNet-18 full steps on JPEGs of 500 x 375 that are decoded beside them. The counter is the share of the time
- * in which the engine waited for pictures: at most 10 %.
+ * in which the engine waited for pictures, summed over the iterations by JMH.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)

@@ -18,7 +18,8 @@ import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * Softmax cross-entropy of 4096 x 32000 logits with the gradient in place. The score is the whole plan, which also makes
- * the logits and uses their gradient; the counter {@code lossMilliseconds} is the loss alone.
+ * the logits and uses their gradient; the counter {@code lossMilliseconds} is the loss alone, which JMH sums over the
+ * iterations.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)

@@ -16,7 +16,10 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** One training step of a published network. With {@code -prof gc}, {@code gc.alloc.rate.norm} must be 0 but for JMH's own noise. */
+/**
+ * One training step of a published network. A step allocates nothing on the Java heap: what {@code -prof gc} shows in this
+ * mode, some kilobytes, is JMH's own; {@link GraftProcess} counts exactly.
+ */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
