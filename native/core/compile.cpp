@@ -20,8 +20,10 @@ class Compiler {
 
   std::shared_ptr<Plan> run() {
     const PlanOptions& o = plan_->options_;
-    if (!column_.computes(o.compute))
-      throw Error(GRAFT_UNAVAILABLE, text("the column ", column_.name(), " on this processor has no ", name_of(o.compute), " arithmetic"));
+    plan_->asked_precision_ = o.compute;
+    if (!column_.computes(o.compute)) {  // told by describe() and graft_plan_precision(); the binding logs it
+      plan_->options_.compute = DType::F32;
+    }
     Draft draft{graph_, o, column_, {}, {}, {}, {}, 0};
     emit_steps(draft, bind_parameters());
     fuse_steps(draft);

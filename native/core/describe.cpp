@@ -40,7 +40,7 @@ void operand(Json& json, const char* role, const Operand& x, const char* mode = 
 std::string Plan::describe() const {
   static const char* const modes[] = {"ignore", "overwrite", "accumulate"};
   Json json;
-  json.begin_object().field("mode", options_.train ? "train" : "eval").field("precision", graft::name_of(options_.compute));
+  json.begin_object().field("mode", options_.train ? "train" : "eval").field("precision", graft::name_of(options_.compute)).field("asked_precision", graft::name_of(asked_precision_));
   json.field("batch", options_.batch).field("column", device_->column->name()).key("steps").begin_array();
   for (const Step& s : steps_) {
     json.begin_object().field("node", s.node).field("op", s.op).field("pass", s.pass).field("kernel", s.kernel->name());

@@ -61,6 +61,8 @@ class Plan {
   const Operand& readable(const std::string& name) const;
   const StepSizes& sizes() const { return sizes_; }
   const PlanOptions& options() const { return options_; }
+  // What was asked for; options().compute is what is computed: F32 where the processor has no bf16.
+  DType asked_precision() const { return asked_precision_; }
   const PlanMemory& memory() const { return memory_; }
   size_t arena_bytes() const { return memory_.arena; }
   Device& device() const { return *device_; }
@@ -85,6 +87,7 @@ class Plan {
   std::vector<int> updated_, tracked_;
   StepSizes sizes_;
   PlanOptions options_;
+  DType asked_precision_ = DType::F32;
   PlanMemory memory_;
 };
 

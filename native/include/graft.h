@@ -109,6 +109,8 @@ GRAFT_API int32_t graft_graph_dims(graft_graph *graph, int32_t value, int32_t *r
 GRAFT_API int32_t graft_plan_compile(graft_device *device, graft_graph *graph, graft_params *params, const char *options,
                                      graft_plan **out);
 GRAFT_API void graft_plan_close(graft_plan *plan);
+/* GRAFT_F32 or GRAFT_BF16: what the plan computes in. It is F32 although bf16 was asked for where the processor has none. */
+GRAFT_API int32_t graft_plan_precision(graft_plan *plan, int32_t *precision);
 /* JSON: every step with node, pass, kernel, operands, bytes. */
 GRAFT_API int32_t graft_plan_describe(graft_plan *plan, char *text, int64_t capacity, int64_t *needed);
 /* JSON: bytes per group. */

@@ -13,6 +13,8 @@ import java.util.Objects;
  * any number of threads; what it inherits from Session is for one thread at a time.
  */
 public final class Plan extends Session {
+    private static final System.Logger LOG = System.getLogger(Plan.class.getName());
+
     private final Compiled compiled;
 
     private Plan(Compiled compiled, Workspace workspace) {
@@ -21,7 +23,7 @@ public final class Plan extends Session {
     }
 
     /** The native plan and what it was made of. */
-    record Compiled(graft_plan pointer, Handle handle, Graph graph, Parameters parameters, PlanOptions options) {}
+    record Compiled(graft_plan pointer, Handle handle, Graph graph, Parameters parameters, PlanOptions options, Precision precision) {}
 
     /** Compiles a plan with a workspace of its own. */
     public static Plan compile(Graph graph, Parameters parameters, PlanOptions options) {
@@ -45,7 +47,13 @@ public final class Plan extends Session {
                     options.text(), pointer));
             Handle handle = new Handle("plan of " + graph, parameters.handle, () -> Graft.graft_plan_close(pointer));
             try {
-                return new Plan(new Compiled(pointer, handle, graph, parameters, options), workspace);
+                int[] code = new int[1];
+                Status.check(Graft.graft_plan_precision(pointer, code));
+                Precision precision = code[0] == Graft.GRAFT_BF16 ? Precision.BF16 : Precision.F32;
+                if (precision != options.precision()) {
+                    LOG.log(System.Logger.Level.WARNING, "this processor has no bf16 arithmetic: the plan computes in F32");
+                }
+                return new Plan(new Compiled(pointer, handle, graph, parameters, options, precision), workspace);
             } catch (RuntimeException e) {
                 handle.close();
                 throw e;
@@ -63,6 +71,11 @@ public final class Plan extends Session {
     /** What it was compiled for. */
     public PlanOptions options() {
         return compiled.options;
+    }
+
+    /** What it computes in: F32 although BF16 was asked for where the processor has none, which is logged. */
+    public Precision precision() {
+        return compiled.precision;
     }
 
     /** The parameters that it reads and, where it trains, updates. */
