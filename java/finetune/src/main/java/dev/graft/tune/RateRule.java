@@ -24,8 +24,11 @@ public record RateRule(List<Multiplier> multipliers, double layerDecay) {
         /** Reads {@code GLOB=X}. */
         public static Multiplier parse(String text) {
             int equals = text.lastIndexOf('=');
+            if (equals <= 0) {
+                throw new IllegalArgumentException("rate multiplier " + text + ": expected GLOB=NUMBER");
+            }
             try {
-                return new Multiplier(new Glob(text.substring(0, Math.max(0, equals))), Double.parseDouble(text.substring(equals + 1)));
+                return new Multiplier(new Glob(text.substring(0, equals)), Double.parseDouble(text.substring(equals + 1)));
             } catch (NumberFormatException e) {
                 throw new IllegalArgumentException("rate multiplier " + text + ": expected GLOB=NUMBER", e);
             }
