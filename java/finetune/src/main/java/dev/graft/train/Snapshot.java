@@ -1,21 +1,35 @@
 package dev.graft.train;
 
 import dev.graft.engine.Parameters;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** Values of the parameters that a run changes, copied at the end of an epoch. */
+/** A copy of parameters' values, outside the Java heap; taken again it takes no more memory. */
 final class Snapshot {
-    private final Map<String, float[]> values = new LinkedHashMap<>();
+    private final Parameters parameters;
+    private final Map<String, FloatBuffer> values = new LinkedHashMap<>();
 
-    static Snapshot of(Parameters parameters, Collection<String> names) {
-        Snapshot s = new Snapshot();
-        names.forEach(n -> s.values.put(n, parameters.read(n)));
-        return s;
+    /** Takes the values as they are now. */
+    Snapshot(Parameters parameters, Collection<String> names) {
+        this.parameters = parameters;
+        for (String name : names) {
+            int bytes = Math.toIntExact(Float.BYTES * parameters.declaration(name).count());
+            values.put(name, ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder()).asFloatBuffer());
+        }
+        take();
     }
 
-    void restore(Parameters parameters) {
+    /** Takes the values as they are now instead. */
+    void take() {
+        values.forEach(parameters::read);
+    }
+
+    /** Gives the parameters the values that were taken last. */
+    void restore() {
         values.forEach(parameters::write);
     }
 }

@@ -36,10 +36,10 @@ final class StagePlans implements AutoCloseable {
     private final TrainOptions options;
     private final Parameters parameters;
     private final Workspace workspace;
-    private final Plan train;
-    private final Plan evaluate;
-    private final FeatureCache trainFeatures;
-    private final FeatureCache valFeatures;
+    private Plan train;
+    private Plan evaluate;
+    private FeatureCache trainFeatures;
+    private FeatureCache valFeatures;
     private final Map<String, FloatBuffer> buffers = new HashMap<>();
     private final int[] targets;
     private Loader trainLoader;
@@ -59,33 +59,34 @@ final class StagePlans implements AutoCloseable {
             live.add(Standardisation.SCALE);
             live.add(Standardisation.SHIFT);
         }
-        Split split = graph.split(live);
-        boolean frozenPrefix = !split.boundary().isEmpty();
-        boolean cached = frozenPrefix && options.cache() && data.training().deterministic() && fits(split, observer);
-        if (cached) {
-            try (Plan prefix = Plan.compile(split.prefix(), parameters, evaluation().build(), workspace)) {
-                trainFeatures = features(prefix, split, data.train(), data.training(), data.trainCache(), "features", observer);
-                valFeatures = data.val() == null ? null
-                        : features(prefix, split, data.val(), data.evaluation(), data.valCache(), "validation features", observer);
+        try {
+            Split split = graph.split(live);
+            boolean cached = !split.boundary().isEmpty() && options.cache() && data.training().deterministic() && fits(split, observer);
+            if (cached) {
+                try (Plan prefix = Plan.compile(split.prefix(), parameters, evaluation().build(), workspace)) {
+                    trainFeatures = features(prefix, split, data.train(), data.training(), data.trainCache(), "features", observer);
+                    valFeatures = data.val() == null ? null
+                            : features(prefix, split, data.val(), data.evaluation(), data.valCache(), "validation features", observer);
+                }
+                split.boundary().forEach(name -> buffers.put(name, direct(options.batch() * FeatureCache.floats(split.prefix(), name))));
             }
-            split.boundary().forEach(name -> buffers.put(name, direct(options.batch() * FeatureCache.floats(split.prefix(), name))));
-        } else {
-            trainFeatures = null;
-            valFeatures = null;
+            if (standardise) {
+                standardise(network, split, observer);
+            }
+            Graph run = cached ? split.suffix() : graph;
+            train = Plan.compile(run, parameters, training(stage), workspace);
+            evaluate = data.val() == null ? null : Plan.compile(run, parameters, evaluation().build(), workspace);
+            for (int g = 0; g < stage.groups().size(); g++) {
+                ParameterGroup group = stage.groups().get(g);
+                train.decay(g, group.decay());
+                train.anchor(g, group.anchor());
+            }
+            train.seed(options.seed());
+            train.clip(options.clip());
+        } catch (RuntimeException | Error e) {
+            close();
+            throw e;
         }
-        if (standardise) {
-            standardise(network, split, observer);
-        }
-        Graph run = cached ? split.suffix() : graph;
-        train = Plan.compile(run, parameters, training(stage), workspace);
-        evaluate = data.val() == null ? null : Plan.compile(run, parameters, evaluation().build(), workspace);
-        for (int g = 0; g < stage.groups().size(); g++) {
-            ParameterGroup group = stage.groups().get(g);
-            train.decay(g, group.decay());
-            train.anchor(g, group.anchor());
-        }
-        train.seed(options.seed());
-        train.clip(options.clip());
     }
 
     private PlanOptions.Builder evaluation() {
@@ -152,6 +153,7 @@ final class StagePlans implements AutoCloseable {
             }
         }
         statistics.write(parameters);
+        Standardisation.adapt(network, parameters);
     }
 
     Plan train() {
@@ -249,10 +251,14 @@ final class StagePlans implements AutoCloseable {
         return ((trainLoader == null ? 0 : trainLoader.waitedNanos()) + (valLoader == null ? 0 : valLoader.waitedNanos())) / 1e9;
     }
 
-    int batches() {
-        int samples = trainFeatures != null ? (int) IntStream.range(0, trainFeatures.size()).filter(trainFeatures::holds).count()
+    /** Pictures of an epoch; those that turn out to be unreadable while they are loaded count. */
+    int pictures() {
+        return trainFeatures != null ? (int) IntStream.range(0, trainFeatures.size()).filter(trainFeatures::holds).count()
                 : data.train().size();
-        return (samples + options.batch() - 1) / options.batch();
+    }
+
+    int batches() {
+        return (pictures() + options.batch() - 1) / options.batch();
     }
 
     private static FloatBuffer direct(int floats) {
@@ -270,7 +276,9 @@ final class StagePlans implements AutoCloseable {
         if (evaluate != null) {
             evaluate.close();
         }
-        train.close();
+        if (train != null) {
+            train.close();
+        }
         workspace.close();
     }
 }

@@ -67,7 +67,11 @@ final class Standardisation {
         });
     }
 
+    /** Declares scale and shift, unless an earlier run over the same store has. */
     static void declare(Parameters parameters, int channels) {
+        if (parameters.contains(SCALE)) {
+            return;
+        }
         parameters.declare(SCALE, List.of((long) channels), false, Origin.METHOD);
         parameters.declare(SHIFT, List.of((long) channels), false, Origin.METHOD);
     }
@@ -77,13 +81,35 @@ final class Standardisation {
      * trained {@code w}. Scale and shift become 1 and 0.
      */
     static void fold(Network network, Parameters parameters) {
+        float[] scale = parameters.read(SCALE);
+        float[] shift = parameters.read(SHIFT);
+        rewrite(firstLayer(network), parameters, scale, shift);
+        Arrays.fill(scale, 1);
+        parameters.write(SCALE, scale);
+        parameters.write(SHIFT, new float[shift.length]);
+    }
+
+    /** Makes a head that was kept from a checkpoint answer to scaled features as it did to raw ones: the inverse of the fold. */
+    static void adapt(Network network, Parameters parameters) {
         Node layer = firstLayer(network);
+        if (parameters.declaration(layer.inputs().get(1).name()).origin() != Origin.CHECKPOINT) {
+            return;
+        }
+        float[] scale = parameters.read(SCALE);
+        float[] shift = parameters.read(SHIFT);
+        for (int c = 0; c < scale.length; c++) {
+            shift[c] = -shift[c] / scale[c];
+            scale[c] = 1 / scale[c];
+        }
+        rewrite(layer, parameters, scale, shift);
+    }
+
+    // The layer of x * scale + shift: w' = w * scale, b' = b + w . shift.
+    private static void rewrite(Node layer, Parameters parameters, float[] scale, float[] shift) {
         String weight = layer.inputs().get(1).name();
         String bias = layer.inputs().get(2).name();
         float[] w = parameters.read(weight);
         float[] b = parameters.read(bias);
-        float[] scale = parameters.read(SCALE);
-        float[] shift = parameters.read(SHIFT);
         int width = w.length / b.length;
         for (int o = 0; o < b.length; o++) {
             double moved = b[o];
@@ -95,9 +121,6 @@ final class Standardisation {
         }
         parameters.write(weight, w);
         parameters.write(bias, b);
-        Arrays.fill(scale, 1);
-        parameters.write(SCALE, scale);
-        parameters.write(SHIFT, new float[shift.length]);
     }
 
     /** The linear layer or 1x1 convolution with a bias that the features enter. */

@@ -22,7 +22,7 @@ public record StepProbe(String memory, double stepSeconds, double prefixSeconds)
         Graph graph = TrainingGraph.of(network.graph(), options.labelSmoothing());
         Split split = graph.split(stage.live());
         boolean cached = options.cache() && deterministic && !split.boundary().isEmpty();
-        Snapshot statistics = Snapshot.of(parameters, stage.tracked());
+        Snapshot statistics = new Snapshot(parameters, stage.tracked());
         try (Workspace workspace = parameters.device().workspace()) {
             PlanOptions.Builder b = PlanOptions.train(options.batch(), options.optimizer()).precision(options.precision()).groups(1);
             stage.trainable().forEach(name -> b.train(name, 0));
@@ -40,7 +40,7 @@ public record StepProbe(String memory, double stepSeconds, double prefixSeconds)
                 return new StepProbe(plan.memory(), seconds(plan::gradients), prefixSeconds);
             }
         } finally {
-            statistics.restore(parameters);
+            statistics.restore();
         }
     }
 

@@ -30,6 +30,8 @@ import dev.graft.tune.RateRule;
 public record TrainOptions(int epochs, int batch, double rate, Optimizer optimizer, double weightDecay, Schedule schedule,
                            int warmup, double labelSmoothing, double l2sp, double dropout, RateRule rates, BatchNormPolicy norms,
                            int patience, int accumulate, double clip, Precision precision, boolean cache, long seed) {
+    private static final long LARGEST_SEED = 1L << 53;
+
     /** Checks every range; the message names the option. */
     public TrainOptions {
         atLeast("epochs", epochs, 1);
@@ -44,6 +46,9 @@ public record TrainOptions(int epochs, int batch, double rate, Optimizer optimiz
         within("clip", clip, 0, Double.MAX_VALUE);
         if (!Double.isNaN(dropout)) {
             within("dropout", dropout, 0, Math.nextDown(1.0));
+        }
+        if (seed < 0 || seed > LARGEST_SEED) {
+            throw new IllegalArgumentException("seed is " + seed + ", expected 0 to 2^53");
         }
     }
 

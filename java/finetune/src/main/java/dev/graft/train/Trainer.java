@@ -31,6 +31,7 @@ public final class Trainer {
     private final TrainObserver observer;
     private final BooleanSupplier stop;
     private final Graph graph;
+    private final boolean standardise;
     private final Set<String> warned = new HashSet<>();
     private final List<EpochRecord> history = new ArrayList<>();
     private int updates;
@@ -42,6 +43,7 @@ public final class Trainer {
      * @param parameters holds every parameter of the network
      * @param stages of the method, all worked out
      * @param stop asked after every step; true ends the run
+     * @throws IllegalArgumentException where patience or plateaus are asked for without validation pictures
      */
     public Trainer(Network network, Parameters parameters, Method method, List<Stage> stages, TrainData data, TrainOptions options,
                    TrainObserver observer, BooleanSupplier stop) {
@@ -53,8 +55,14 @@ public final class Trainer {
         this.options = options;
         this.observer = observer;
         this.stop = stop;
+        if (data.val() == null && (options.patience() > 0 || method.plateauPatience() > 0)) {
+            throw new IllegalArgumentException((options.patience() > 0 ? "patience is " + options.patience() : "strategy " + method.text())
+                    + ", but there are no validation pictures to judge epochs by");
+        }
         Graph base = TrainingGraph.of(network.graph(), options.labelSmoothing());
-        if (method.headOnly()) {
+        // Norms that follow their batches change the features: then there is nothing to standardise once.
+        standardise = method.headOnly() && this.stages.get(0).tracked().isEmpty();
+        if (standardise) {
             List<Long> dims = network.graph().dims(network.graph().outputs().get(Network.FEATURES).name());
             int channels = Math.toIntExact(dims.get(dims.size() - 1));
             Standardisation.declare(parameters, channels);
@@ -64,30 +72,33 @@ public final class Trainer {
     }
 
     /**
-     * Trains. When it returns or throws {@link Diverged}, the store holds the chosen parameters: the best epoch's with
+     * Trains, once. When it returns or throws {@link Diverged}, the store holds the chosen parameters: the best epoch's with
      * patience, else the last good one's.
      */
     public List<EpochRecord> run() {
         Set<String> changing = new LinkedHashSet<>();
         stages.forEach(s -> changing.addAll(s.live()));
-        Snapshot good = Snapshot.of(parameters, changing);
-        Snapshot best = null;
         double bestScore = Double.NEGATIVE_INFINITY;
         int sinceBest = 0;
         int plateaus = 0;
         int sincePlateau = 0;
         StagePlans plans = null;
+        // With patience the best epoch so far, else the last one: never two copies.
+        Snapshot kept = null;
         try {
             for (int epoch = 0; epoch < options.epochs() && !interrupted; epoch++) {
                 int number = method.stageAt(epoch, plateaus, network);
                 if (plans == null || number != history.get(epoch - 1).stage()) {
                     plans = enter(stages.get(number), plans);
                 }
+                if (kept == null) {
+                    kept = new Snapshot(parameters, changing);
+                }
                 EpochRecord record;
                 try {
                     record = epoch(epoch, stages.get(number), plans);
                 } catch (Diverged e) {
-                    (best == null ? good : best).restore(parameters);
+                    kept.restore();
                     throw e;
                 }
                 history.add(record);
@@ -99,10 +110,9 @@ public final class Trainer {
                 }
                 sinceBest = improved ? 0 : sinceBest + 1;
                 sincePlateau = improved ? 0 : sincePlateau + 1;
-                if (options.patience() > 0 && improved) {
-                    best = Snapshot.of(parameters, changing);
+                if (options.patience() == 0 || improved) {
+                    kept.take();
                 }
-                good = Snapshot.of(parameters, changing);
                 if (method.plateauPatience() > 0 && sincePlateau >= method.plateauPatience()) {
                     plateaus++;
                     sincePlateau = 0;
@@ -111,13 +121,13 @@ public final class Trainer {
                     break;
                 }
             }
-            if (best != null) {
-                best.restore(parameters);
+            if (options.patience() > 0 && bestEpoch > 0) {
+                kept.restore();
             }
         } finally {
             if (plans != null) {
                 plans.close();
-                if (method.headOnly()) {
+                if (standardise) {
                     Standardisation.fold(network, parameters);
                 }
             }
@@ -144,14 +154,19 @@ public final class Trainer {
         if (before != null) {
             before.close();
         }
-        StagePlans plans = new StagePlans(network, graph, stage, parameters, data, options, method.headOnly(), observer);
-        if (totalUpdates == 0) {
-            totalUpdates = options.epochs() * ((plans.batches() + options.accumulate() - 1) / options.accumulate());
-            if (options.warmup() >= totalUpdates) {
-                throw new IllegalArgumentException("warmup is " + options.warmup() + " updates, the run has " + totalUpdates);
+        StagePlans plans = new StagePlans(network, graph, stage, parameters, data, options, standardise, observer);
+        try {
+            if (totalUpdates == 0) {
+                totalUpdates = options.epochs() * ((plans.batches() + options.accumulate() - 1) / options.accumulate());
+                if (options.warmup() >= totalUpdates) {
+                    throw new IllegalArgumentException("warmup is " + options.warmup() + " updates, the run has " + totalUpdates);
+                }
             }
+            observer.stage(stage, plans.train().memory());
+        } catch (RuntimeException | Error e) {
+            plans.close();
+            throw e;
         }
-        observer.stage(stage, plans.train().memory());
         return plans;
     }
 
@@ -159,46 +174,46 @@ public final class Trainer {
         long start = System.nanoTime();
         double waited = plans.waitedSeconds();
         Plan plan = plans.train();
-        int steps = plans.batches();
         double loss = 0;
         double correct = 0;
         int seen = 0;
         double rate = 0;
         int pending = 0;
-        plans.begin(epoch);
         int step = 0;
-        for (int n = plans.next(); n > 0 && !interrupted; n = plans.next()) {
-            step++;
+        plans.begin(epoch);
+        int next = plans.next();
+        while (next > 0 && !interrupted) {
+            int rows = next;
+            // A mean loss divides by the rows of its update's whole group of batches; all groups but the last are full.
+            int divisor = rows;
             rate = options.rate() * options.schedule().factor(Math.min(updates, totalUpdates - 1), totalUpdates, options.warmup());
+            setRates(plan, stage, rate);
             if (options.accumulate() == 1) {
-                setRates(plan, stage, rate);
                 plan.step();
-                updates++;
             } else {
-                // All but the last group are full: the mean is over the rows of the whole group.
-                int rest = data.train().size() - (step - 1 - pending) * options.batch();
-                plan.normalizer(Math.min(rest, options.accumulate() * options.batch()));
+                divisor = Math.min(plans.pictures() - (step - pending) * options.batch(), options.accumulate() * options.batch());
+                plan.normalizer(divisor);
                 plan.gradients();
-                pending++;
-                if (pending == options.accumulate() || step == steps) {
-                    setRates(plan, stage, rate);
-                    plan.update();
-                    updates++;
-                    pending = 0;
-                }
             }
-            double batchLoss = plan.loss();
-            if (!Double.isFinite(batchLoss)) {
-                throw diverged(plan, epoch, step, batchLoss);
+            step++;
+            pending++;
+            double sum = plan.loss() * divisor;
+            if (!Double.isFinite(sum)) {
+                throw diverged(plan, epoch, step, sum);
             }
-            // With accumulation the loss of a batch is its share of the group's mean.
-            loss += options.accumulate() == 1 ? batchLoss * n : batchLoss * Math.min(data.train().size(), options.accumulate() * options.batch());
+            loss += sum;
             correct += plan.correct();
-            seen += n;
-            if (pending == 0) {
-                watchUpdates(plan, stage);
+            seen += rows;
+            next = plans.next();
+            if (pending == options.accumulate() || next == 0) {
+                if (options.accumulate() > 1) {
+                    plan.update();
+                }
+                updates++;
+                pending = 0;
+                checkUpdate(plan, stage, epoch, step);
             }
-            observer.step(epoch + 1, step, steps, batchLoss, rate);
+            observer.step(epoch + 1, step, plans.batches(), sum / rows, rate);
             interrupted = stop.getAsBoolean();
         }
         double[] val = interrupted ? null : plans.validate(observer);
@@ -218,12 +233,17 @@ public final class Trainer {
                 + (where.isEmpty() ? "the loss itself" : where) + ". A lower rate or clipping may help");
     }
 
-    // Pretrained matrices and filters that one update moves by more than a tenth of their norm.
-    private void watchUpdates(Plan plan, Stage stage) {
+    // A tensor that an update left without a finite value ends the run before it becomes the last good epoch. Pretrained matrices
+    // and filters that one update moves by more than a tenth of their norm are warned of.
+    private void checkUpdate(Plan plan, Stage stage, int epoch, int step) {
         double[] norms = plan.updateNorms();
         List<String> names = stage.trainable();
         for (int i = 0; i < names.size(); i++) {
             String name = names.get(i);
+            if (!Double.isFinite(norms[2 * i])) {
+                throw new Diverged("the update of epoch " + (epoch + 1) + ", step " + step + " moved " + name
+                        + " by what is not finite. A lower rate or clipping may help");
+            }
             double share = norms[2 * i] / norms[2 * i + 1];
             if (share > LARGE_UPDATE && parameters.declaration(name).origin() == Origin.CHECKPOINT
                     && parameters.declaration(name).dims().size() > 1 && warned.add(name)) {
