@@ -48,10 +48,12 @@ public final class Pipeline {
         return new Pipeline(card, augmentation, seed);
     }
 
+    /** The card it follows. */
     public Card card() {
         return card;
     }
 
+    /** What it does at random; {@link Augmentation#NONE} in evaluation. */
     public Augmentation augmentation() {
         return augmentation;
     }

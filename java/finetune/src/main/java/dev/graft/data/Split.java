@@ -40,10 +40,12 @@ public final class Split {
         return classes;
     }
 
+    /** Its pictures in order of their ids; unmodifiable. */
     public List<Sample> samples() {
         return samples;
     }
 
+    /** Number of pictures. */
     public int size() {
         return samples.size();
     }

@@ -54,11 +54,13 @@ public record Card(int resize, int crop, float[] mean, float[] std, Interpolatio
                 Interpolation.BILINEAR, ChannelOrder.RGB, origin);
     }
 
+    /** A copy: red, green, blue. */
     @Override
     public float[] mean() {
         return mean.clone();
     }
 
+    /** A copy: red, green, blue. */
     @Override
     public float[] std() {
         return std.clone();

@@ -36,11 +36,13 @@ public record StoredTensor(String name, Dtype dtype, long[] dims, Path file, lon
         return new StoredTensor(name, dtype, dims, file, offset, product(dims) * dtype.bytes(), rowMajor(dims));
     }
 
+    /** A copy of the sizes. */
     @Override
     public long[] dims() {
         return dims.clone();
     }
 
+    /** A copy of the distances, in elements. */
     @Override
     public long[] strides() {
         return strides.clone();

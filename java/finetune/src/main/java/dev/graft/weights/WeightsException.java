@@ -4,10 +4,12 @@ package dev.graft.weights;
 public final class WeightsException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
+    /** @param message one line that names the file, what was expected and what came */
     public WeightsException(String message) {
         super(message);
     }
 
+    /** The same, with what caused it. */
     public WeightsException(String message, Throwable cause) {
         super(message, cause);
     }
