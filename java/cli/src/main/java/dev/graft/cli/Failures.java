@@ -45,8 +45,12 @@ final class Failures {
     }
 
     private static String message(Throwable failure) {
-        if (failure instanceof UnmatchedArgumentException unmatched) {
-            return unmatched(unmatched);
+        if (failure instanceof ParameterException p) {
+            // a misspelt name matters more than what is missing because of it
+            List<String> unmatched = p instanceof UnmatchedArgumentException u ? u.getUnmatched() : p.getCommandLine().getUnmatchedArguments();
+            if (!unmatched.isEmpty()) {
+                return unmatched(p.getCommandLine(), unmatched.get(0));
+            }
         }
         if (failure instanceof OutOfMemoryError) {
             return "not enough memory for Java (" + failure.getMessage() + ", limit " + (Runtime.getRuntime().maxMemory() >> 20)
@@ -62,9 +66,7 @@ final class Failures {
         return "unexpected " + failure.getClass().getSimpleName() + (text.isEmpty() ? "" : ": " + text) + " (GRAFT_DEBUG=1 prints where)";
     }
 
-    private static String unmatched(UnmatchedArgumentException e) {
-        CommandLine line = e.getCommandLine();
-        String given = e.getUnmatched().get(0);
+    private static String unmatched(CommandLine line, String given) {
         if (given.startsWith("-")) {
             String name = given.replaceFirst("=.*", "");
             List<String> known = new ArrayList<>(line.getCommandSpec().optionsMap().keySet());

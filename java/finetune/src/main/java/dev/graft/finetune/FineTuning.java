@@ -81,7 +81,7 @@ public final class FineTuning implements AutoCloseable {
      * Trains, evaluates and saves. The saved bundle is read back: its answers must be those of the network in memory, bit for
      * bit, frozen tensors must hash as before, and trainable ones must have moved.
      *
-     * @param stop asked after each step; true ends the run, and what there is by then is saved
+     * @param stop asked after each step; true ends the run, and what there is by then is saved, unmeasured
      * @throws RunFailed if the loss is no longer finite or the check of the saved bundle fails
      */
     public FineTuningResult run(TrainObserver observer, BooleanSupplier stop) {
@@ -113,8 +113,10 @@ public final class FineTuning implements AutoCloseable {
         }
         try (Predictor predictor = Predictor.of(prepared.network, prepared.parameters, prepared.card, prepared.dataset.classes(),
                 prepared.settings.train().batch(), prepared.settings.train().precision())) {
-            Evaluation val = evaluate(predictor, prepared.dataset.val(), observer);
-            Evaluation test = evaluate(predictor, prepared.dataset.test(), observer);
+            // whoever ends a run waits for it to be saved, and may not wait for measurements
+            boolean measured = !trainer.interrupted();
+            Evaluation val = measured ? evaluate(predictor, prepared.dataset.val(), observer) : null;
+            Evaluation test = measured ? evaluate(predictor, prepared.dataset.test(), observer) : null;
             if (prepared.settings.out() != null) {
                 save(trainer.history(), val, test);
                 compareSaved(predictor);
