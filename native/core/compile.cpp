@@ -246,6 +246,10 @@ class Compiler {
     value.kind = DraftValue::Kind::Packed;
     value.type = draft.values[v].type;
     value.name = draft.values[v].name;
+    if (output == 1) {  // the bias that a fold makes
+      value.type.shape = Shape{value.type.shape[0]};
+      value.name += ":bias";
+    }
     value.form = number;
     value.form_output = output;
     return draft.add(std::move(value));

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.graft.weights.Card;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -57,22 +58,22 @@ public record RunPlan(Settings settings, Card card, List<String> classes, String
     /** The table as the command prints it. */
     public String table() {
         StringBuilder t = new StringBuilder();
-        t.append(String.format("%s, %s, %d classes, head %s%n", settings.model(), settings.method().text(), classes.size(), head));
+        t.append(String.format(Locale.ROOT, "%s, %s, %d classes, head %s%n", settings.model(), settings.method().text(), classes.size(), head));
         t.append("preprocessing: ").append(card).append(System.lineSeparator());
         t.append("pictures: ").append(samples).append(System.lineSeparator());
         t.append("options: ").append(settings.toJson()).append(System.lineSeparator());
         for (StageTable stage : stages) {
             t.append(stages.size() > 1 ? "stage " + stage.number() + System.lineSeparator() : "");
-            t.append(String.format("  %-14s %12s %12s %18s %18s %8s %10s%n", "group", "parameters", "trainable", "rate", "decay", "norms", "KiB"));
+            t.append(String.format(Locale.ROOT, "  %-14s %12s %12s %18s %18s %8s %10s%n", "group", "parameters", "trainable", "rate", "decay", "norms", "KiB"));
             for (Row r : stage.rows()) {
-                t.append(String.format("  %-14s %12d %12d %18s %18s %8s %10d%n", r.group(), r.parameters(), r.trainable(), r.rate(), r.decay(),
+                t.append(String.format(Locale.ROOT, "  %-14s %12d %12d %18s %18s %8s %10d%n", r.group(), r.parameters(), r.trainable(), r.rate(), r.decay(),
                         r.norms(), r.bytes() >> 10));
             }
         }
         t.append("memory (KiB):");
         memory.forEach((k, v) -> t.append(' ').append(k).append(' ').append(v >> 10));
         t.append(System.lineSeparator());
-        t.append(String.format("%d of %d parameters train; about %.0f s%n", trainable(), parameters, seconds()));
+        t.append(String.format(Locale.ROOT, "%d of %d parameters train; about %.0f s%n", trainable(), parameters, seconds()));
         return t.toString();
     }
 

@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeSet;
 
@@ -90,8 +91,8 @@ final class RunPlanner {
         if (values.isEmpty()) {
             return "";
         }
-        String low = String.format("%.3g", values.first());
-        String high = String.format("%.3g", values.last());
+        String low = String.format(Locale.ROOT, "%.3g", values.first());
+        String high = String.format(Locale.ROOT, "%.3g", values.last());
         return low.equals(high) ? low : low + ".." + high;
     }
 }

@@ -52,7 +52,11 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
         if (trainable.isEmpty()) {
             throw new IllegalArgumentException("strategy " + method.text() + ": no parameter of " + network.name() + " would train");
         }
-        List<String> all = network.graph().parameters().stream().filter(p -> !p.buffer()).map(p -> p.value().name()).toList();
+        List<String> idle = fresh.stream().filter(n -> !trainable.contains(n) && all(network).contains(n)).toList();
+        if (number == method.stages(network) - 1 && !idle.isEmpty()) {
+            throw new IllegalArgumentException("strategy " + method.text() + ": the new head stays as it was made: " + idle + " would never train");
+        }
+        List<String> all = all(network);
         Map<String, Double> factor = new HashMap<>();
         for (int g = 0; g < network.groups().size(); g++) {
             double f = Math.pow(rates.layerDecay(), network.groups().size() - 1 - g);
@@ -79,6 +83,10 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
         List<ParameterGroup> parameterGroups = new ArrayList<>();
         groups.forEach((k, names) -> parameterGroups.add(new ParameterGroup(k.get(0), k.get(1), k.get(2), names)));
         return new Stage(number, parameterGroups, tracked(network.graph(), new HashSet<>(trainable), norms));
+    }
+
+    private static List<String> all(Network network) {
+        return network.graph().parameters().stream().filter(p -> !p.buffer()).map(p -> p.value().name()).toList();
     }
 
     private static double layerFactor(Network network, RateRule rates, String name) {
