@@ -45,7 +45,7 @@ final class TrainingOptions {
     @Option(names = "--weight-decay", paramLabel = "X", description = "none on bias and norm; default 1e-4, for head 1e-3")
     Double weightDecay;
 
-    @Option(names = "--schedule", paramLabel = "S", description = "constant, step, cosine (default) or onecycle")
+    @Option(names = "--schedule", paramLabel = "S", description = "constant (default for head), step, cosine (default) or onecycle")
     String schedule;
 
     @Option(names = "--warmup", paramLabel = "N", description = "updates of linear rise; default 0")

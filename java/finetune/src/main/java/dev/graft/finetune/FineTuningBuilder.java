@@ -31,7 +31,7 @@ public final class FineTuningBuilder {
     private String optimizer = "sgd";
     private double momentum = 0.9;
     private Double weightDecay;
-    private Schedule schedule = Schedule.COSINE;
+    private Schedule schedule;
     private int warmup;
     private Augmentation augmentation;
     private double labelSmoothing;
@@ -115,7 +115,7 @@ public final class FineTuningBuilder {
         return this;
     }
 
-    /** Default cosine. */
+    /** Default constant for {@code head}, else cosine. */
     public FineTuningBuilder schedule(Schedule value) {
         schedule = value;
         return this;
@@ -263,8 +263,9 @@ public final class FineTuningBuilder {
         }
         boolean headOnly = method.headOnly();
         Optimizer rule = optimizer.equals("sgd") ? new Optimizer.Sgd(momentum, false) : new Optimizer.AdamW();
+        Schedule rates = schedule != null ? schedule : headOnly ? Schedule.CONSTANT : Schedule.COSINE;
         TrainOptions train = new TrainOptions(epochs, batch, rate, rule, weightDecay != null ? weightDecay : headOnly ? 1e-3 : 1e-4,
-                schedule, warmup, labelSmoothing, l2sp, dropout, new RateRule(multipliers, layerDecay), norms, patience, accumulate, clip,
+                rates, warmup, labelSmoothing, l2sp, dropout, new RateRule(multipliers, layerDecay), norms, patience, accumulate, clip,
                 precision, cache, seed);
         Augmentation pictures = augmentation != null ? augmentation : Augmentation.parse(headOnly ? "none" : "flip");
         Settings settings = new Settings(model, method.pretrained() ? weights : null, data, method, train, pictures, head, valFraction, out,
