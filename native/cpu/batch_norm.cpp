@@ -90,7 +90,7 @@ struct Backward {
     call.dout2 = second ? a.dout2 : nullptr;
     call.activated = a.activated;
     call.x = wants_weight || (n.batch && wants_x) ? a.in[X] : nullptr;
-    call.mean = mean;
+    call.mean = call.x ? mean : p;  // where the sum with x is not wanted the mean was not given: any row of numbers serves
     if (residual) call.g = a.dresidual;
     else if (formed() && n.batch && wants_x) call.g = a.din[X];
     if (!n.batch && wants_x) {
