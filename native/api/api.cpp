@@ -55,9 +55,15 @@ std::string checked(const char* s, const char* name) {
   return s;
 }
 
+// A place for a result, or an array.
+template <class T>
+T* there(T* pointer, const char* name) {
+  require(pointer, name, " is null");
+  return pointer;
+}
+
 void give_text(const std::string& source, char* to, int64_t capacity, int64_t* needed) {
-  require(needed, "needed is null");
-  *needed = static_cast<int64_t>(source.size()) + 1;
+  *there(needed, "needed") = static_cast<int64_t>(source.size()) + 1;
   if (!to || capacity <= 0) return;
   size_t n = std::min<size_t>(source.size(), static_cast<size_t>(capacity) - 1);
   std::memcpy(to, source.data(), n);
@@ -72,7 +78,7 @@ Shape shape_of(int32_t rank, const int64_t* dims, const std::string& name) {
   int64_t count = 1;
   for (int i = 0; i < rank; i++) {
     s.dims[i] = dims[i];
-    require(dims[i] >= 0 && (dims[i] == 0 || count <= (int64_t{1} << 40) / dims[i]), name, ": dimension ", i, " is ", dims[i],
+    require(dims[i] >= 0 && (dims[i] == 0 || count <= kMostElements / dims[i]), name, ": dimension ", i, " is ", dims[i],
             "; sizes are positive and 2^40 elements at most");
     count *= std::max<int64_t>(dims[i], 1);
   }
@@ -94,14 +100,13 @@ const char* graft_last_error(void) { return last_error.c_str(); }
 int32_t graft_device_open(const char* column, int32_t threads, int32_t lanes, graft_device** out) {
   return guard([&] {
     std::string name = checked(column, "column");
-    require(out, "out is null");
     require(threads >= 1 && threads <= 1024, "threads are ", threads, "; expected 1 to 1024");
     require(lanes >= 1 && lanes <= 64, "lanes are ", lanes, "; expected 1 to 64");
     std::unique_ptr<Column> made;
     if (name == "cpu") made = make_cpu_column(make_reference_column());
     else if (name == "reference") made = make_reference_column();
     else throw Error(GRAFT_UNAVAILABLE, text("no column ", name, "; this build has: cpu, reference"));
-    *out = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads)};
+    *there(out, "out") = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads)};
   });
 }
 
@@ -118,7 +123,7 @@ int32_t graft_device_describe(graft_device* device, char* text, int64_t capacity
 }
 
 int32_t graft_params_create(graft_device* device, graft_params** out) {
-  return guard([&] { *out = new graft_params{std::make_shared<Params>(checked(device, "device").device)}; });
+  return guard([&] { *there(out, "out") = new graft_params{std::make_shared<Params>(checked(device, "device").device)}; });
 }
 
 void graft_params_close(graft_params* params) { delete params; }
@@ -141,7 +146,7 @@ int32_t graft_params_source_file(graft_params* params, const char* name, const c
     source.offset = offset;
     unsigned seen = 0;
     for (int i = 0; i < rank; i++) {
-      require(order[i] >= 0 && order[i] < rank && !(seen >> order[i] & 1), "parameter ", n, ": order is no permutation of ", rank, " axes");
+      require(there(order, "order")[i] >= 0 && order[i] < rank && !(seen >> order[i] & 1), "parameter ", n, ": order is no permutation of ", rank, " axes");
       seen |= 1u << order[i];
       source.order.push_back(order[i]);
     }
@@ -152,20 +157,18 @@ int32_t graft_params_source_file(graft_params* params, const char* name, const c
 
 int32_t graft_params_write(graft_params* params, const char* name, const float* values, int64_t count) {
   return guard([&] {
-    require(values, "values are null");
-    checked(params, "params").params->write(checked(name, "name"), values, count);
+    checked(params, "params").params->write(checked(name, "name"), there(values, "values"), count);
   });
 }
 
 int32_t graft_params_read(graft_params* params, const char* name, float* values, int64_t count) {
   return guard([&] {
-    require(values, "values are null");
-    checked(params, "params").params->read(checked(name, "name"), values, count);
+    checked(params, "params").params->read(checked(name, "name"), there(values, "values"), count);
   });
 }
 
 int32_t graft_params_read_moment(graft_params* params, const char* name, int32_t which, float* values, int64_t count) {
-  return guard([&] { checked(params, "params").params->read_moment(checked(name, "name"), which, values, count); });
+  return guard([&] { checked(params, "params").params->read_moment(checked(name, "name"), which, there(values, "values"), count); });
 }
 
 int32_t graft_params_write_moment(graft_params* params, const char* name, int32_t which, const float* values, int64_t count) {
@@ -177,7 +180,7 @@ int32_t graft_params_describe(graft_params* params, char* text, int64_t capacity
 }
 
 int32_t graft_graph_create(graft_graph** out) {
-  return guard([&] { *out = new graft_graph(); });
+  return guard([&] { *there(out, "out") = new graft_graph(); });
 }
 
 void graft_graph_close(graft_graph* graph) { delete graph; }
@@ -185,22 +188,22 @@ void graft_graph_close(graft_graph* graph) { delete graph; }
 int32_t graft_graph_input(graft_graph* graph, const char* name, int32_t dtype, int32_t rank, const int64_t* dims, int32_t* value) {
   return guard([&] {
     std::string n = checked(name, "name");
-    *value = checked(graph, "graph").graph.input(n, dtype_of(dtype, n), shape_of(rank, dims, n));
+    *there(value, "value") = checked(graph, "graph").graph.input(n, dtype_of(dtype, n), shape_of(rank, dims, n));
   });
 }
 
 int32_t graft_graph_parameter(graft_graph* graph, const char* name, int32_t rank, const int64_t* dims, int32_t* value) {
   return guard([&] {
     std::string n = checked(name, "name");
-    *value = checked(graph, "graph").graph.parameter(n, shape_of(rank, dims, n));
+    *there(value, "value") = checked(graph, "graph").graph.parameter(n, shape_of(rank, dims, n));
   });
 }
 
 int32_t graft_graph_node(graft_graph* graph, const char* op, const char* name, const int32_t* inputs, int32_t count, const char* attributes,
                          int32_t* value) {
   return guard([&] {
-    require(inputs || count == 0, "inputs are null");
-    *value = checked(graph, "graph").graph.node(checked(op, "op"), checked(name, "name"), std::vector<int>(inputs, inputs + count),
+    require(count >= 0 && (inputs || count == 0), "inputs are null or their count is negative");
+    *there(value, "value") = checked(graph, "graph").graph.node(checked(op, "op"), checked(name, "name"), std::vector<int>(inputs, inputs + count),
                                                 attributes ? attributes : "");
   });
 }
@@ -212,14 +215,14 @@ int32_t graft_graph_output(graft_graph* graph, const char* name, int32_t value) 
 int32_t graft_graph_dims(graft_graph* graph, int32_t value, int32_t* rank, int64_t* dims) {
   return guard([&] {
     const Shape& s = checked(graph, "graph").graph.value(value).type.shape;
-    *rank = s.rank;
-    for (int i = 0; i < s.rank; i++) dims[i] = s[i];
+    *there(rank, "rank") = s.rank;
+    for (int i = 0; i < s.rank; i++) there(dims, "dims")[i] = s[i];
   });
 }
 
 int32_t graft_plan_compile(graft_device* device, graft_graph* graph, graft_params* params, const char* options, graft_plan** out) {
   return guard([&] {
-    *out = new graft_plan{Plan::compile(checked(device, "device").device, checked(graph, "graph").graph, checked(params, "params").params,
+    *there(out, "out") = new graft_plan{Plan::compile(checked(device, "device").device, checked(graph, "graph").graph, checked(params, "params").params,
                                         checked(options, "options"))};
   });
 }
@@ -239,14 +242,14 @@ int32_t graft_plan_memory(graft_plan* plan, char* text, int64_t capacity, int64_
 }
 
 int32_t graft_workspace_create(graft_device* device, graft_workspace** out) {
-  return guard([&] { *out = new graft_workspace{std::make_shared<Workspace>(checked(device, "device").device)}; });
+  return guard([&] { *there(out, "out") = new graft_workspace{std::make_shared<Workspace>(checked(device, "device").device)}; });
 }
 
 void graft_workspace_close(graft_workspace* workspace) { delete workspace; }
 
 int32_t graft_session_create(graft_plan* plan, graft_workspace* workspace, graft_session** out) {
   return guard([&] {
-    *out = new graft_session{std::make_shared<Session>(checked(plan, "plan").plan, checked(workspace, "workspace").workspace)};
+    *there(out, "out") = new graft_session{std::make_shared<Session>(checked(plan, "plan").plan, checked(workspace, "workspace").workspace)};
   });
 }
 
@@ -272,11 +275,11 @@ int32_t graft_session_run(graft_session* session, int32_t phases) {
 }
 
 int32_t graft_session_results(graft_session* session, double* values, int32_t count) {
-  return guard([&] { checked(session, "session").session->results(values, count); });
+  return guard([&] { checked(session, "session").session->results(there(values, "values"), count); });
 }
 
 int32_t graft_session_update_norms(graft_session* session, double* values, int32_t count) {
-  return guard([&] { checked(session, "session").session->update_norms(values, count); });
+  return guard([&] { checked(session, "session").session->update_norms(there(values, "values"), count); });
 }
 
 int32_t graft_session_read(graft_session* session, const char* name, int64_t address, int64_t bytes) {
@@ -287,7 +290,7 @@ int32_t graft_session_read(graft_session* session, const char* name, int64_t add
 }
 
 int32_t graft_session_size(graft_session* session, const char* name, int64_t* count) {
-  return guard([&] { *count = checked(session, "session").session->size(checked(name, "name")); });
+  return guard([&] { *there(count, "count") = checked(session, "session").session->size(checked(name, "name")); });
 }
 
 int32_t graft_session_find_nonfinite(graft_session* session, int32_t phases, char* text, int64_t capacity, int64_t* needed) {

@@ -1,6 +1,8 @@
 // Owned column memory.
 #pragma once
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "column.h"
 
@@ -18,6 +20,11 @@ class Buffer {
   // Address arithmetic only: never dereferenced here.
   void* at(size_t offset) const { return static_cast<char*>(address_) + offset; }
   size_t bytes() const { return bytes_; }
+  void clear() {
+    const std::vector<char> zeros(std::min<size_t>(bytes_, 1 << 20));
+    for (size_t at = 0; at < bytes_; at += zeros.size())
+      column_->copy_in(this->at(at), zeros.data(), std::min(zeros.size(), bytes_ - at));
+  }
   explicit operator bool() const { return address_ != nullptr; }
 
  private:

@@ -20,8 +20,6 @@ enum class Pass {
 // What happens to a gradient that a kernel computes.
 enum class GradMode : uint8_t { Ignore, Overwrite, Accumulate };
 
-enum class Activation : uint8_t { None, Relu, Relu6, LeakyRelu, Sigmoid, GeluExact, GeluTanh, Silu };
-
 // Work done while a kernel stores: y = activation(result + residual). In Backward the same epilogue means: `dout` is the
 // gradient of y; the kernel first forms g = dout * activation'(y), read from `activated`; g is also the gradient of the
 // residual.

@@ -13,6 +13,7 @@ class Compiler {
  public:
   Compiler(std::shared_ptr<Device> device, const Graph& graph, std::shared_ptr<Params> params, const std::string& options)
       : plan_(std::make_shared<Plan>()), graph_(graph), params_(*params), column_(*device->column) {
+    require(&params->device() == device.get(), "the parameters belong to another device than the plan");
     plan_->device_ = std::move(device);
     plan_->params_ = std::move(params);
     plan_->options_ = PlanOptions::parse(options);
@@ -45,11 +46,12 @@ class Compiler {
   void allocate(Draft& draft, const Layout& layout) {
     std::unique_lock<std::shared_mutex> hold(params_.lock());
     check_limit(count_memory());
-    plan_->trainables_ = spec_.items.empty() ? nullptr : params_.trainables(spec_);
-    for (int p : plain_) params_.plain(p);
-    place(draft, layout);
+    // What may still fail for want of a value comes before the arena of trainables changes.
     for (auto& form : plan_->forms_)
       if (form->stale(params_)) form->build(params_);
+    if (!spec_.items.empty()) plan_->trainables_ = params_.trainables(spec_);
+    for (int p : plain_) params_.plain(p);
+    place(draft, layout);
     if (const auto& t = plan_->trainables_) {
       plan_->memory_.trained = t->weights.bytes();
       plan_->memory_.gradients = t->gradients.bytes();
@@ -99,22 +101,11 @@ class Compiler {
     s.phase = kUpdate;
     s.node = "optimizer";
     s.optimizer = o.update;
-    int64_t at = 0, mask_bits = 0;
+    s.optimizer.elements = params_.assign_places(spec_.items);
     for (size_t i = 0; i < spec_.items.size(); i++) {
       const TrainableItem& item = spec_.items[i];
-      const Shape& shape = params_.shape(item.param);
-      int64_t rows = item.rows.empty() ? shape[0] : 0;
-      for (auto [a, b] : item.rows) rows += b - a;
-      int64_t count = shape.count() / shape[0] * rows;
-      Segment segment{at, count, o.trained[i].group, -1};
-      if (!item.mask_path.empty()) {
-        segment.mask_offset = mask_bits;
-        mask_bits = 8 * ((mask_bits / 8 + (count + 7) / 8 + 63) / 64 * 64);
-      }
-      s.optimizer.segments.push_back(segment);
-      at += (count + 15) / 16 * 16;
+      s.optimizer.segments.push_back({item.offset, item.count, o.trained[i].group, item.mask_offset});
     }
-    s.optimizer.elements = at;
     draft.steps.push_back(std::move(s));
     for (size_t i = 0; i < spec_.items.size(); i++) {
       if (spec_.items[i].rows.empty()) continue;
@@ -135,17 +126,12 @@ class Compiler {
       clear.kind = DraftStep::Kind::Service;
       clear.phase = kUpdate;
       clear.node = "gradients";
-      TensorType all{DType::F32, Shape{at}};
+      TensorType all{DType::F32, Shape{params_.assign_places(spec_.items)}};
       clear.service = {Service::Zero, {}, {all}, {}, {}};
       clear.out = {-1};
       cleared_ = static_cast<int>(draft.steps.size());
       draft.steps.push_back(std::move(clear));
     }
-  }
-
-  bool is_trained(const Draft& draft, int v) const {
-    const auto& items = spec_.items;
-    return std::any_of(items.begin(), items.end(), [&](const TrainableItem& i) { return i.param == draft.values[v].param; });
   }
 
   // Kernels for all steps; what they want packed becomes a form (constant) or a pack step (trained) before its reader.
@@ -170,6 +156,7 @@ class Compiler {
           break;
         }
       }
+      s.each_read([&](int v) { supply_plain(draft, v); });
       if (size_t bytes = s.kernel->scratch_bytes()) {
         DraftValue scratch;
         scratch.type = {DType::U8, Shape{static_cast<int64_t>(bytes)}};
@@ -182,7 +169,21 @@ class Compiler {
       steps.push_back(std::move(s));
     }
     draft.steps = std::move(steps);
+    for (const auto& [name, v] : graph_.outputs()) supply_plain(draft, draft.value_of[v]);
+    for (const auto& name : plan_->options_.kept) supply_plain(draft, draft.value_of[graph_.find(name)]);
     draft.gradient_of.resize(draft.values.size(), -1);
+  }
+
+  // A constant parameter that is read as it is, itself or through views: its values become those of a plain form.
+  void supply_plain(Draft& draft, int v) {
+    const int root = draft.root(v);
+    const DraftValue& value = draft.values[root];
+    const auto& changing = plan_->options_.tracked;
+    if (value.kind != DraftValue::Kind::Parameter || changing.count(value.name)) return;
+    for (const auto& item : spec_.items)
+      if (item.param == value.param) return;
+    const int form = form_value(draft, root, borrow({FormSpec::Kind::Plain, {value.param}, {}, 0}), 0);
+    draft.values[root].alias = form;
   }
 
   void supply(Draft& draft, DraftStep& s, size_t i, std::vector<DraftStep>& steps, std::map<int, PackSpec>& packed_so_far,
@@ -199,13 +200,15 @@ class Compiler {
     const int param = draft.values[v].param;
     const bool plain = spec.layout.empty() && spec.dtype == DType::F32;
     if (s.request.constant[i]) {
-      FormSpec form{plain ? FormSpec::Kind::Plain : FormSpec::Kind::Packed, {param}, spec, 0};
+      FormSpec form{FormSpec::Kind::Packed, {param}, spec, 0};
       if (i == 1 && !s.folded_norm.empty()) {
         form.kind = FormSpec::Kind::Folded;
         form.eps = s.folded_eps;
         form.sources = {param, s.in[2] < 0 ? -1 : draft.values[s.in[2]].param};
         for (int n : s.folded_norm) form.sources.push_back(draft.values[n].param);
-      } else if (!plain) {
+      } else if (plain) {
+        return;  // supply_plain()
+      } else {
         packed_so_far[param] = spec;
       }
       int number = borrow(form);
@@ -335,6 +338,10 @@ class Compiler {
     static const char* const services[] = {"convert", "sum", "accumulate", "zero", "fold_batch_norm", "gather_rows", "scatter_rows"};
     auto at = [&](int v) { return operand(draft, layout, v); };
     for (auto& s : draft.steps) {
+      if (s.kind == DraftStep::Kind::Optimizer) {  // once more: only now is known after how many updates each tensor joined
+        for (size_t i = 0; i < spec_.items.size(); i++) s.optimizer.segments[i].born = plan_->trainables_->items[i].born;
+        s.kernel = column_.prepare(s.optimizer);
+      }
       Step made;
       made.phase = s.phase;
       made.node = s.node;
@@ -388,11 +395,14 @@ class Compiler {
       const Value& value = graph_.value(static_cast<int>(v));
       int id = draft.value_of[v];
       if (value.kind == Value::Kind::Input) plan_->inputs_[value.name] = operand(draft, layout, id);
-      if (draft.values[draft.root(id)].keep && value.kind != Value::Kind::Saved) make_readable(draft, layout, value.name, id);
       if (value.kind == Value::Kind::Parameter && draft.gradient_of[id] >= 0)
         plan_->readable_["gradient:" + value.name] = operand(draft, layout, draft.gradient_of[id]);
     }
-    for (const auto& [name, v] : graph_.outputs()) make_readable(draft, layout, name, draft.value_of[v]);
+    for (const auto& [name, v] : graph_.outputs()) {
+      make_readable(draft, layout, graph_.value(v).name, draft.value_of[v]);
+      make_readable(draft, layout, name, draft.value_of[v]);
+    }
+    for (const auto& name : plan_->options_.kept) make_readable(draft, layout, name, draft.value_of[graph_.find(name)]);
   }
 
   void make_readable(const Draft& draft, const Layout& layout, const std::string& name, int id) {

@@ -27,7 +27,6 @@ struct DraftValue {
   int form_output = 0;
   int alias = -1;      // shares the bytes of this value
   bool keep = false;   // readable after the run
-  bool shared = false; // a gradient handed on unchanged to several readers: nobody may add to it in place
 };
 
 enum Phase { kForward = GRAFT_FORWARD, kGradients = GRAFT_GRADIENTS, kUpdate = GRAFT_UPDATE };

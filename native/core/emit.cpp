@@ -22,11 +22,10 @@ class Emitter {
 
  private:
   struct Placed {  // a node as emitted
-    const OpDef* op;
+    const OpDef* op = nullptr;  // null: a conversion
     std::string name;
     std::vector<int> in, out;
     Request request;  // of the forward pass
-    bool conversion = false;
   };
 
   bool trained(int v) const { return item_of_.count(v) > 0; }
@@ -62,8 +61,14 @@ class Emitter {
       require(d_.graph.find(t.name) >= 0 && d_.graph.value(d_.graph.find(t.name)).kind == Value::Kind::Parameter, "trained parameter ", t.name,
               " is not in the graph; nearest is ", nearest_name(t.name, parameters));
     for (const auto& t : o.tracked)
-      require(std::find(parameters.begin(), parameters.end(), t) != parameters.end(), "tracked statistic ", t, " is not in the graph; nearest is ",
-              nearest_name(t, parameters));
+      require(is_statistic(t), "tracked statistic ", t, " belongs to no batch norm of the graph; nearest is ", nearest_name(t, parameters));
+  }
+
+  bool is_statistic(const std::string& name) const {
+    for (const Node& node : d_.graph.nodes())
+      for (int k = 3; node.op->statistics && k < 5; k++)
+        if (d_.graph.value(node.inputs[k]).name == name) return true;
+    return false;
   }
 
   int find_result(const std::string& name) const {
@@ -104,10 +109,13 @@ class Emitter {
     return t;
   }
 
-  // v in the type that the role asks for: a conversion is placed once per value and type.
+  bool is_parameter(int v) const { return v >= 0 && d_.values[v].kind == DraftValue::Kind::Parameter; }
+
+  // v in the type that the role asks for: a conversion is placed once per value and type. Weights that are parameters
+  // themselves are converted by the column as it packs them.
   int in_role(int v, Role role) {
-    if (v < 0 || role == Role::Exact || role == Role::Weight || role == Role::Vector) return v;
-    DType wanted = role == Role::Full ? DType::F32 : d_.options.compute;
+    if (v < 0 || role == Role::Exact || (role == Role::Weight && is_parameter(v))) return v;
+    DType wanted = role == Role::Full || role == Role::Vector ? DType::F32 : d_.options.compute;
     if (!is_float(d_.values[v].type.dtype) || d_.values[v].type.dtype == wanted) return v;
     auto [it, fresh] = converted_.try_emplace({v, wanted}, -1);
     if (!fresh) return it->second;
@@ -116,11 +124,8 @@ class Emitter {
     made.name = d_.values[v].name + ":" + name_of(wanted);
     int c = it->second = d_.add(std::move(made));
     Placed p;
-    p.op = nullptr;
-    p.name = d_.values[c].name;
     p.in = {v};
     p.out = {c};
-    p.conversion = true;
     add_conversion(v, c, kForward);
     placed_.push_back(std::move(p));
     if (needs(v)) needs_.insert(c);
@@ -169,7 +174,9 @@ class Emitter {
     if (o.train && r.attributes.count("active")) r.attributes["active"] = 1;
     for (int v : p.in) {
       r.inputs.push_back(type_of(v));
-      r.constant.push_back(v >= 0 && d_.values[v].kind == DraftValue::Kind::Parameter && !trained(v) && !o.tracked.count(d_.values[v].name));
+      r.constant.push_back(is_parameter(v) && !trained(v) && !o.tracked.count(d_.values[v].name));
+      const Role role = node.op->inputs[std::min(r.constant.size(), node.op->inputs.size()) - 1].role;
+      if (v >= 0 && role == Role::Weight && !is_parameter(v)) r.weights_may_pack = false;
     }
     for (int v : p.out) r.outputs.push_back(type_of(v));
     r.modes.assign(p.in.size(), GradMode::Ignore);
@@ -177,6 +184,9 @@ class Emitter {
     r.compute = o.compute;
     r.batch = o.batch;
     r.batch_statistics = node.op->statistics && o.tracked.count(d_.values[p.in[3]].name) > 0;
+    if (node.op->statistics)
+      require(r.batch_statistics == (o.tracked.count(d_.values[p.in[4]].name) > 0), "node ", node.name, ": of ", d_.values[p.in[3]].name, " and ",
+              d_.values[p.in[4]].name, " both are tracked or none");
     if (r.batch_statistics) r.attributes["batch_statistics"] = 1;
     if (node.op->loss) r.loss_index = d_.losses++;
 
@@ -243,7 +253,7 @@ class Emitter {
         any |= wanted.back();
       }
       if (!any) continue;
-      if (p.conversion) {
+      if (!p.op) {
         int dx = new_gradient(p.in[0]);
         add_conversion(dy, dx, kGradients);
         contributions_[p.in[0]].push_back(dx);
@@ -254,7 +264,6 @@ class Emitter {
       } else if (p.op->passes_gradient && hands_on(p, wanted)) {
         for (size_t k = 0; k < p.in.size(); k++)
           if (wanted[k]) contributions_[p.in[k]].push_back(dy);
-        d_.values[dy].shared = true;
       } else {
         place_backward(p, dy, wanted);
       }
@@ -297,6 +306,7 @@ class Emitter {
     s.dout = dy;
     s.din.assign(p.in.size(), -1);
     std::vector<std::pair<int, int>> add_later;  // temporary -> gradient in the arena of trainables
+    std::vector<std::pair<int, int>> narrow;     // a weight that was computed: its gradient in F32 -> in its own type
     for (size_t k = 0; k < p.in.size(); k++) {
       if (!wanted[k]) continue;
       int v = p.in[k];
@@ -304,6 +314,12 @@ class Emitter {
         s.request.modes[k] = GradMode::Overwrite;
         s.din[k] = new_gradient(v);
         contributions_[v].push_back(s.din[k]);
+        const Role role = p.op->inputs[std::min(k, p.op->inputs.size() - 1)].role;
+        if (DType type = gradient_type(role, d_.values[v].type.dtype); type != d_.values[v].type.dtype) {
+          narrow.emplace_back(new_gradient(v), s.din[k]);
+          d_.values[narrow.back().first].type.dtype = type;
+          s.din[k] = narrow.back().first;
+        }
         continue;
       }
       const PlanOptions::Trained& t = d_.options.trained[item_of_.at(v)];
@@ -332,6 +348,7 @@ class Emitter {
     for (size_t k = 0; k < s.out.size(); k++)
       if (!reads.outputs[k]) s.out[k] = -1;
     d_.steps.push_back(std::move(s));
+    for (auto [from, to] : narrow) add_conversion(from, to, kGradients);
     for (auto [temporary, v] : add_later) add_to_trained(temporary, v);
   }
 

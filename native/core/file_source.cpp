@@ -9,42 +9,18 @@
 #include <cstring>
 
 #include "error.h"
+#include "number_formats.h"
 
 namespace graft {
 namespace {
-
-float half_to_float(uint16_t h) {
-  uint32_t sign = (h & 0x8000u) << 16, exponent = (h >> 10) & 31, fraction = h & 1023;
-  uint32_t bits;
-  if (exponent == 31) {
-    bits = sign | 0x7f800000u | fraction << 13;
-  } else if (exponent) {
-    bits = sign | (exponent + 112) << 23 | fraction << 13;
-  } else if (fraction) {  // subnormal: shift the leading one into place
-    int shift = __builtin_clz(fraction) - 21;
-    bits = sign | (113 - shift) << 23 | ((fraction << shift) & 1023) << 13;
-  } else {
-    bits = sign;
-  }
-  float f;
-  std::memcpy(&f, &bits, 4);
-  return f;
-}
 
 // Element i of stored bytes.
 float element(const char* bytes, DType dtype, int64_t i) {
   switch (dtype) {
     case DType::F32: { float f; std::memcpy(&f, bytes + 4 * i, 4); return f; }
     case DType::F64: { double f; std::memcpy(&f, bytes + 8 * i, 8); return static_cast<float>(f); }
-    case DType::F16: { uint16_t h; std::memcpy(&h, bytes + 2 * i, 2); return half_to_float(h); }
-    case DType::BF16: {
-      uint16_t h;
-      std::memcpy(&h, bytes + 2 * i, 2);
-      uint32_t u = static_cast<uint32_t>(h) << 16;
-      float f;
-      std::memcpy(&f, &u, 4);
-      return f;
-    }
+    case DType::F16: { uint16_t h; std::memcpy(&h, bytes + 2 * i, 2); return f16_to_float(h); }
+    case DType::BF16: { uint16_t h; std::memcpy(&h, bytes + 2 * i, 2); return bf16_to_float(h); }
     default: throw Error(GRAFT_INVALID_ARGUMENT, text("weights cannot be of type ", name_of(dtype)));
   }
 }

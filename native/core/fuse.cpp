@@ -2,21 +2,11 @@
 // or an activation stores that reader's result; a frozen batch norm behind a frozen convolution goes into its weight; the
 // backward of an activation goes into the backward of the batch norm before it, with the sum of two gradients in front.
 #include <algorithm>
-#include <cstring>
 
 #include "draft.h"
 
 namespace graft {
 namespace {
-
-Activation activation_of(const OpDef& op) {
-  static const std::pair<const char*, Activation> known[] = {
-      {"relu", Activation::Relu}, {"relu6", Activation::Relu6}, {"leaky_relu", Activation::LeakyRelu}, {"sigmoid", Activation::Sigmoid}};
-  if (op.activation)
-    for (auto& [name, a] : known)
-      if (std::strcmp(op.activation, name) == 0) return a;
-  return Activation::None;
-}
 
 class Fuser {
  public:
@@ -79,16 +69,15 @@ class Fuser {
     const Shape channels{d_.values[norm.in[1]].type.shape[0]};
     s.request.inputs[2] = {DType::F32, channels};  // the folded bias
     s.request.constant[2] = true;
-    take_over(s, norm, r);
+    take_over(s, norm);
   }
 
   // s now writes what `absorbed` wrote.
-  void take_over(DraftStep& s, DraftStep& absorbed, int index) {
+  void take_over(DraftStep& s, DraftStep& absorbed) {
     s.out[0] = absorbed.out[0];
     s.request.outputs[0] = absorbed.request.outputs[0];
     s.node += "+" + absorbed.node;
     absorbed.removed = true;
-    (void)index;
     count();
   }
 
@@ -128,14 +117,14 @@ class Fuser {
     if (r < 0) return;
     DraftStep& a = d_.steps[r];
     if (a.removed || a.kind != DraftStep::Kind::Op || a.request.pass != Pass::Forward) return;
-    Activation kind = activation_of(*a.request.op);
+    Activation kind = a.request.op->activation;
     if (kind == Activation::None) return;
     Epilogue e = s.request.epilogue;
     e.activation = kind;
     if (kind == Activation::LeakyRelu) e.slope = static_cast<float>(a.request.attributes.at("slope"));
     if (!d_.column.fuses(s.request, e)) return;
     s.request.epilogue = e;
-    take_over(s, a, r);
+    take_over(s, a);
   }
 
   bool backward_of_op(const DraftStep& s) const { return !s.removed && s.kind == DraftStep::Kind::Op && s.request.pass == Pass::Backward; }
@@ -158,14 +147,14 @@ class Fuser {
   // Backward of an activation, then of a batch norm that reads its result first.
   void fuse_activation_backward(size_t i) {
     DraftStep& a = d_.steps[i];
-    if (!backward_of_op(a) || activation_of(*a.request.op) == Activation::None || a.din[0] < 0) return;
+    if (!backward_of_op(a) || a.request.op->activation == Activation::None || a.din[0] < 0) return;
     int g = a.din[0];
     if (readers_[g].empty() || d_.values[g].keep || viewed_[g]) return;
     int first = *std::min_element(readers_[g].begin(), readers_[g].end());
     DraftStep& norm = d_.steps[first];
     if (!backward_of_op(norm) || norm.request.op->name != "batch_norm" || norm.dout != g || norm.dout2 >= 0) return;
     Epilogue e;
-    e.activation = activation_of(*a.request.op);
+    e.activation = a.request.op->activation;
     if (e.activation == Activation::LeakyRelu) e.slope = static_cast<float>(a.request.attributes.at("slope"));
     bool others = readers_[g].size() > 1;
     e.residual = others;

@@ -23,6 +23,7 @@ Attributes parse_attributes(const OpDef& op, const std::string& node, const std:
       for (const auto& a : op.attributes) list += std::string(list.empty() ? "" : ", ") + a.name;
       throw Error(GRAFT_INVALID_ARGUMENT, text("node ", node, ": ", op.name, " has no attribute ", key, "; it has: ", list.empty() ? "none" : list));
     }
+    require(!given.count(key), "node ", node, ": attribute ", key, " is given twice");
     given[key] = parse_number(pair.substr(equals + 1), "attribute " + key + " of node " + node);
     at = end + 1;
   }
@@ -35,8 +36,12 @@ Attributes parse_attributes(const OpDef& op, const std::string& node, const std:
 }
 
 void check_shape(const std::string& name, const Shape& shape) {
-  for (int i = 0; i < shape.rank; i++)
+  int64_t count = 1;
+  for (int i = 0; i < shape.rank; i++) {
     require(shape.dims[i] > 0, name, ": dimension ", i, " is ", shape.dims[i], "; expected at least 1 in ", shape.str());
+    require(count <= kMostElements / shape.dims[i], name, " ", shape.str(), " has more than 2^40 elements");
+    count *= shape.dims[i];
+  }
 }
 
 }  // namespace

@@ -66,7 +66,6 @@ class Lifetimes {
     if (d_.values[r].type.bytes() != d_.values[s].type.bytes()) return false;
     d_.values[r].alias = s;
     life_[s].last = life_[r].last;
-    d_.values[s].keep |= d_.values[r].keep;
     return true;
   }
 

@@ -1,6 +1,7 @@
 // Numbers out of text, whatever the process's locale.
 #pragma once
 #include <charconv>
+#include <cmath>
 #include <string>
 
 #include "error.h"
@@ -10,7 +11,7 @@ namespace graft {
 inline double parse_number(const std::string& source, const std::string& what) {
   double x = 0;
   auto [end, fault] = std::from_chars(source.data(), source.data() + source.size(), x);
-  require(fault == std::errc() && end == source.data() + source.size(), what, " is not a number: \"", source, "\"");
+  require(fault == std::errc() && end == source.data() + source.size() && std::isfinite(x), what, " is not a number: \"", source, "\"");
   return x;
 }
 

@@ -1,6 +1,7 @@
 // What the planner knows of an operation: its signature, its shape rule and what its backward reads. The definitions stand
 // in reference/; core only looks them up.
 #pragma once
+#include <cmath>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,6 +19,8 @@ enum class Role {
   Exact,   // in the type it was given: labels, targets
   Full,    // an activation that must be F32: logits of a loss
 };
+
+enum class Activation : uint8_t { None, Relu, Relu6, LeakyRelu, Sigmoid, GeluExact, GeluTanh, Silu };
 
 struct InputDef {
   const char* name;
@@ -48,7 +51,11 @@ struct OpCall {
     ensure(it != attributes.end(), "attribute ", key, " was never declared");
     return it->second;
   }
-  int64_t integer(const char* key) const { return static_cast<int64_t>(number(key)); }
+  int64_t integer(const char* key) const {
+    double x = number(key);
+    require(std::trunc(x) == x && std::fabs(x) <= 0x1p53, "attribute ", key, " must be a whole number, got ", x);
+    return static_cast<int64_t>(x);
+  }
   bool has(size_t input) const { return input < inputs.size() && inputs[input].shape.rank >= 0; }
 };
 
@@ -69,7 +76,8 @@ struct OpDef {
   bool view = false;            // result shares the bytes of input 0 (reshape)
   bool pointwise = false;       // result may lie on input 0, and the gradient of input 0 on the result's gradient
   bool passes_gradient = false; // backward hands the result's gradient on unchanged to every input of the result's shape (add)
-  const char* activation = nullptr;  // a unary function that other kernels may apply as they store; backward reads the result alone
+  // A unary function that other kernels may apply as they store; backward reads the result alone.
+  Activation activation = Activation::None;
   bool statistics = false;      // batch norm: inputs 3 and 4 are running statistics, updated where they are tracked
 };
 

@@ -1,5 +1,6 @@
 #include "params.h"
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 
@@ -9,13 +10,6 @@
 
 namespace graft {
 namespace {
-
-void zero(Column& column, const Buffer& buffer) {
-  if (!buffer) return;
-  std::vector<char> zeros(std::min<size_t>(buffer.bytes(), 1 << 20));
-  for (size_t at = 0; at < buffer.bytes(); at += zeros.size())
-    column.copy_in(buffer.at(at), zeros.data(), std::min(zeros.size(), buffer.bytes() - at));
-}
 
 int64_t row_elements(const Shape& shape) { return shape.count() / shape[0]; }
 
@@ -32,6 +26,14 @@ void each_part(const TrainableItem& item, const Shape& shape, Part part) {
     part(first * width, at, (last - first) * width);
     at += (last - first) * width;
   }
+}
+
+// Whether each of the rows `inner` is among `outer`; no ranges stand for all rows.
+bool covers(const RowRanges& outer, const RowRanges& inner) {
+  if (outer.empty()) return true;
+  return !inner.empty() && std::all_of(inner.begin(), inner.end(), [&](const auto& i) {
+    return std::any_of(outer.begin(), outer.end(), [&](const auto& o) { return o.first <= i.first && i.second <= o.second; });
+  });
 }
 
 int64_t live_elements(const TrainableItem& item, const Shape& shape) {
@@ -83,9 +85,9 @@ void Params::source_file(const std::string& name, FileSource source) {
   require(source.shape() == e.shape, "parameter ", name, ": expected ", e.shape.str(), ", ", source.file->path(), " gives ", source.shape().str());
   require(is_float(source.dtype), "parameter ", name, ": weights cannot be of type ", name_of(source.dtype));
   const int64_t bytes = source.file_shape.count() * static_cast<int64_t>(size_of(source.dtype));
-  require(source.offset >= 0 && source.offset + bytes <= source.file->size(), "parameter ", name, ": bytes ", source.offset, " to ",
-          source.offset + bytes, " lie outside ", source.file->path(), " (", source.file->size(), " bytes)");
-  require(!trained_in_place(ids_[name]), "parameter ", name, " is being trained: write to it instead");
+  require(source.offset >= 0 && bytes <= source.file->size() && source.offset <= source.file->size() - bytes, "parameter ", name, ": ", bytes,
+          " bytes from byte ", source.offset, " lie outside ", source.file->path(), " (", source.file->size(), " bytes)");
+  require(!trainables_ || !trainables_->find(ids_[name]), "parameter ", name, " is being trained: write to it instead");
   e.file = std::move(source);
   e.file_is_truth = true;
   e.plain = Buffer();
@@ -186,67 +188,79 @@ void Params::load(int id, void* to) {
   }
 }
 
-size_t Params::new_bytes(const TrainSpec& spec) const {
-  int64_t elements = 0;
-  bool same = trainables_ && trainables_->items.size() == spec.items.size();
-  for (size_t i = 0; i < spec.items.size(); i++) {
-    same = same && spec.items[i].same_place(trainables_->items[i]);
-    elements += (live_elements(spec.items[i], shape(spec.items[i].param)) + 15) / 16 * 16;
+bool Trainables::serves(const TrainSpec& spec) const {
+  bool same = items.size() == spec.items.size() && (kind == spec.kind || spec.moments == 0) && moments >= spec.moments && (anchor || !spec.anchor);
+  for (size_t i = 0; same && i < items.size(); i++)
+    same = items[i].param == spec.items[i].param && items[i].rows == spec.items[i].rows && items[i].mask_path == spec.items[i].mask_path;
+  return same;
+}
+
+int64_t Params::assign_places(std::vector<TrainableItem>& items) const {
+  int64_t elements = 0, mask_bits = 0;
+  for (auto& item : items) {
+    item.offset = elements;
+    item.count = live_elements(item, shape(item.param));
+    elements += (item.count + 15) / 16 * 16;
+    if (item.mask_path.empty()) continue;
+    item.mask_offset = mask_bits;
+    mask_bits += 8 * static_cast<int64_t>(aligned((item.count + 7) / 8));
   }
-  const int copies = (same ? 0 : 2) + std::max(0, spec.moments - (same ? trainables_->moments : 0)) + (spec.anchor && !(same && trainables_->anchor) ? 1 : 0);
-  return 4 * static_cast<size_t>(elements) * copies;
+  return elements;
+}
+
+size_t Params::new_bytes(const TrainSpec& spec) const {
+  if (trainables_ && trainables_->serves(spec)) return 0;
+  std::vector<TrainableItem> items = spec.items;
+  return 4 * static_cast<size_t>(assign_places(items)) * (2 + spec.moments + (spec.anchor ? 1 : 0));
 }
 
 std::shared_ptr<Trainables> Params::trainables(const TrainSpec& spec) {
+  const std::shared_ptr<Trainables> old = trainables_;
+  if (old && old->serves(spec)) return old;
   Column& column = *device_->column;
-  std::shared_ptr<Trainables> old = trainables_;
-  bool same = old && old->items.size() == spec.items.size();
-  for (size_t i = 0; same && i < spec.items.size(); i++) same = spec.items[i].same_place(old->items[i]) && spec.items[i].mask_path == old->items[i].mask_path;
-  if (same && old->kind == spec.kind && old->moments >= spec.moments && (old->anchor || !spec.anchor)) return old;
-
   auto made = std::make_shared<Trainables>();
   made->items = spec.items;
   made->kind = spec.kind;
   made->moments = spec.moments;
   const bool continues = old && old->kind == spec.kind;
   made->updates = continues ? old->updates : 0;
-  for (auto& item : made->items) {
-    item.offset = made->elements;
-    item.count = live_elements(item, shape(item.param));
-    made->elements += (item.count + 15) / 16 * 16;
-  }
-  const size_t bytes = 4 * static_cast<size_t>(made->elements);
-  made->weights = Buffer(column, bytes);
-  made->gradients = Buffer(column, bytes);
-  zero(column, made->weights);
-  zero(column, made->gradients);
-  for (int m = 0; m < spec.moments; m++) {
-    made->moment[m] = Buffer(column, bytes);
-    zero(column, made->moment[m]);
-  }
-  if (spec.anchor) {
-    made->anchor = Buffer(column, bytes);
-    zero(column, made->anchor);
-  }
+  made->elements = assign_places(made->items);
+  auto buffer = [&] {
+    Buffer b(column, 4 * static_cast<size_t>(made->elements));
+    b.clear();
+    return b;
+  };
+  made->weights = buffer();
+  made->gradients = buffer();
+  for (int m = 0; m < spec.moments; m++) made->moment[m] = buffer();
+  if (spec.anchor) made->anchor = buffer();
   for (auto& item : made->items) {
     const Shape& whole = shape(item.param);
     Buffer value(column, 4 * whole.count());
     load(item.param, value.address());
     each_part(item, whole, [&](int64_t from, int64_t slot, int64_t n) {
-      column.copy(made->weights.at(4 * (item.offset + slot)), static_cast<char*>(value.address()) + 4 * from, 4 * n);
+      column.copy(made->weights.at(4 * (item.offset + slot)), value.at(4 * from), 4 * n);
     });
+    // Moments of rows that were not trained before would be younger than the rest: then the tensor starts anew.
     const TrainableItem* before = continues ? old->find(item.param) : nullptr;
+    if (before && !covers(before->rows, item.rows)) before = nullptr;
     item.born = before ? before->born : made->updates;
-    if (before && before->rows == item.rows)
-      for (int m = 0; m < std::min(old->moments, spec.moments); m++)
-        column.copy(made->moment[m].at(4 * item.offset), old->moment[m].at(4 * before->offset), 4 * item.count);
+    for (int m = 0; before && m < std::min(old->moments, spec.moments); m++) {
+      each_part(*before, whole, [&](int64_t to, int64_t slot, int64_t n) {
+        column.copy(value.at(4 * to), old->moment[m].at(4 * (before->offset + slot)), 4 * n);
+      });
+      each_part(item, whole, [&](int64_t from, int64_t slot, int64_t n) {
+        column.copy(made->moment[m].at(4 * (item.offset + slot)), value.at(4 * from), 4 * n);
+      });
+    }
     if (spec.anchor) load_anchor(item.param, item, made->anchor);
   }
   load_mask(*made);
-  // What leaves the arena gets a plain copy; what enters it whole gives its plain copy up.
+  // What leaves the arena, or trains in some rows only from now on, gets a plain copy; what enters it whole gives its plain copy up.
   if (old) {
     for (const auto& item : old->items) {
-      if (!item.rows.empty() || made->find(item.param)) continue;
+      const TrainableItem* after = made->find(item.param);
+      if (!item.rows.empty() || (after && after->rows.empty())) continue;
       Entry& e = entries_[item.param];
       Buffer memory(column, 4 * item.count);
       column.copy(memory.address(), old->weights.at(4 * item.offset), 4 * item.count);
@@ -254,14 +268,15 @@ std::shared_ptr<Trainables> Params::trainables(const TrainSpec& spec) {
       e.file_is_truth = false;
     }
   }
-  std::vector<int> partial;
   for (const auto& item : made->items) {
-    if (!item.rows.empty()) { partial.push_back(item.param); continue; }
+    if (!item.rows.empty()) {
+      if (!trained_in_place(item.param)) plain(item.param);
+      continue;
+    }
     entries_[item.param].plain = Buffer();
     entries_[item.param].file_is_truth = false;
   }
   trainables_ = made;
-  for (int id : partial) plain(id);
   return made;
 }
 
@@ -278,17 +293,13 @@ void Params::load_anchor(int id, const TrainableItem& item, Buffer& anchor) {
 void Params::load_mask(Trainables& t) {
   std::vector<uint8_t> bits;
   for (const auto& item : t.items) {
-    if (item.mask_path.empty()) {
-      t.mask_offsets.push_back(-1);
-      continue;
-    }
+    if (item.mask_path.empty()) continue;
     OpenFile file(item.mask_path);
     const int64_t bytes = (item.count + 7) / 8;
     require(file.size() == bytes, "mask ", item.mask_path, " of ", name(item.param), ": expected ", bytes, " bytes for ", item.count,
             " elements, it has ", file.size());
-    t.mask_offsets.push_back(8 * static_cast<int64_t>(bits.size()));
-    bits.resize((bits.size() + bytes + 63) / 64 * 64);
-    file.read(0, bits.data() + t.mask_offsets.back() / 8, bytes);
+    bits.resize(item.mask_offset / 8 + aligned(bytes));
+    file.read(0, bits.data() + item.mask_offset / 8, bytes);
   }
   if (bits.empty()) return;
   t.mask = Buffer(*device_->column, bits.size());
@@ -298,20 +309,6 @@ void Params::load_mask(Trainables& t) {
 std::shared_ptr<Form> Params::find_form(const std::string& key) const {
   auto it = forms_.find(key);
   return it == forms_.end() ? nullptr : it->second.lock();
-}
-
-Params::Bytes Params::bytes() const {
-  Bytes b;
-  for (const auto& e : entries_) b.plain += e.plain.bytes();
-  for (const auto& [key, weak] : forms_)
-    if (auto form = weak.lock()) b.packed += form->bytes();
-  if (trainables_) {
-    b.trained = trainables_->weights.bytes();
-    b.gradients = trainables_->gradients.bytes();
-    b.moments = trainables_->state_bytes();
-    b.anchor = trainables_->anchor.bytes() + trainables_->mask.bytes();
-  }
-  return b;
 }
 
 std::string Params::describe() const {

@@ -17,18 +17,13 @@
 
 namespace graft {
 
-struct TrainSpec {
-  std::vector<TrainableItem> items;
-  OptimizerKind kind = OptimizerKind::Sgd;
-  int moments = 0;
-  bool anchor = false;
-};
-
 class Params {
  public:
   explicit Params(std::shared_ptr<Device> device) : device_(std::move(device)) {}
 
   void declare(const std::string& name, const Shape& shape, bool buffer, const std::string& origin);
+  // One descriptor per file, however many tensors it holds.
+  std::shared_ptr<OpenFile> open_file(const std::string& path);
   void source_file(const std::string& name, FileSource source);
   void write(const std::string& name, const float* values, int64_t count);
   void read(const std::string& name, float* values, int64_t count);
@@ -43,6 +38,8 @@ class Params {
   uint64_t version(int id) const { return entries_[id].version; }
 
   // What follows is for plans, under `lock`.
+  // Gives every item its place in the arena and in the mask; returns the arena's elements.
+  int64_t assign_places(std::vector<TrainableItem>& items) const;
   // Bytes that trainables(spec) would newly take.
   size_t new_bytes(const TrainSpec& spec) const;
   // The arena for this set, made if the present one is another's. Values and moments of parameters that stay move over.
@@ -58,11 +55,8 @@ class Params {
   std::shared_ptr<Form> find_form(const std::string& key) const;
   void remember_form(const std::string& key, const std::shared_ptr<Form>& form) { forms_[key] = form; }
 
-  struct Bytes { size_t plain = 0, packed = 0, trained = 0, gradients = 0, moments = 0, anchor = 0; };
-  Bytes bytes() const;
   std::string describe() const;
   Device& device() const { return *device_; }
-  std::shared_ptr<Device> device_handle() const { return device_; }
   // Readers: runs that only read parameters. Writers: updates, writes, rebuilding of forms.
   std::shared_mutex& lock() { return lock_; }
 
@@ -91,10 +85,6 @@ class Params {
   std::map<std::string, std::weak_ptr<Form>> forms_;
   std::map<std::string, std::weak_ptr<OpenFile>> files_;
   mutable std::shared_mutex lock_;
-
- public:
-  // One descriptor per file, however many tensors it holds.
-  std::shared_ptr<OpenFile> open_file(const std::string& path);
 };
 
 }  // namespace graft

@@ -124,6 +124,8 @@ PlanOptions PlanOptions::parse(const std::string& lines) {
       throw Error(GRAFT_INVALID_ARGUMENT, text("plan option ", key, " is unknown; nearest is ",
                   nearest_name(key, {"mode", "precision", "batch", "fold", "fuse", "accumulate", "optimizer", "groups", "train", "rows", "mask", "track", "keep", "limit"})));
     }
+    std::string more;
+    require(!(words >> more), "plan option line \"", line, "\" has more than it takes");
   }
   require(o.train || (o.trained.empty() && o.tracked.empty() && !o.optimizer), "an eval plan trains nothing: use mode train");
   return o;

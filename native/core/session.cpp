@@ -14,6 +14,7 @@ Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspac
     : plan_(std::move(plan)), workspace_(std::move(workspace)), block_memory_(*plan_->device().column, StepBlock::bytes(plan_->sizes())),
       mirror_(StepBlock::bytes(plan_->sizes())), host_(StepBlock::at(mirror_.data(), plan_->sizes())),
       block_(StepBlock::at(block_memory_.address(), plan_->sizes())) {
+  require(&workspace_->device() == &plan_->device(), "the workspace belongs to another device than the plan");
   new (host_.header) StepHeader();
   for (int i = 0; i < plan_->sizes().losses; i++) host_.loss_weight[i] = 1;
   rows(plan_->sizes().batch, nullptr, nullptr);
@@ -88,21 +89,28 @@ void Session::rows(int valid, const float* weights, const int64_t* ids) {
 
 void Session::set(const std::string& key, int index, double value) {
   const StepSizes& n = plan_->sizes();
+  require(std::isfinite(value), key, " is ", value, "; expected a finite number");
   auto entry = [&](float* array, int count) {
     require(index >= 0 && index < count, key, " of ", index, ": the plan has ", count);
     array[index] = static_cast<float>(value);
+  };
+  auto whole = [&](double least, double most) {
+    require(std::trunc(value) == value && value >= least && value <= most, key, " is ", value, "; expected a whole number from ", least, " to ", most);
+    return static_cast<int64_t>(value);
   };
   if (key == "rate") entry(host_.rate, n.groups);
   else if (key == "decay") entry(host_.decay, n.groups);
   else if (key == "anchor") entry(host_.anchor, n.groups);
   else if (key == "loss_weight") entry(host_.loss_weight, n.losses);
-  else if (key == "seed") host_.header->seed = static_cast<uint64_t>(static_cast<int64_t>(value));
-  else if (key == "visit") host_.header->visit = static_cast<int32_t>(value);
+  else if (key == "seed") host_.header->seed = static_cast<uint64_t>(whole(-0x1p53, 0x1p53));
+  else if (key == "visit") host_.header->visit = static_cast<int32_t>(whole(0, INT32_MAX));
   else if (key == "normalizer") host_.header->normalizer = static_cast<float>(value);
   else if (key == "clip") host_.header->clip_norm = static_cast<float>(value);
   else if (key == "updates") {
     require(plan_->trainables() != nullptr, "updates: the plan trains nothing");
-    plan_->trainables()->updates = static_cast<int64_t>(value);
+    std::unique_lock<std::shared_mutex> hold(plan_->params().lock());
+    check_present();
+    plan_->trainables()->updates = whole(0, 0x1p53);
   } else {
     throw Error(GRAFT_INVALID_ARGUMENT, text("the step block has no ", key, "; nearest is ",
                 nearest_name(key, {"rate", "decay", "anchor", "loss_weight", "seed", "visit", "normalizer", "clip", "updates"})));
@@ -110,14 +118,21 @@ void Session::set(const std::string& key, int index, double value) {
   dirty_ = true;
 }
 
+void Session::check_present() const {
+  require(!plan_->trainables() || plan_->trainables() == plan_->params().present_trainables(),
+          "the parameters are now trained by a plan for another set of tensors; compile this plan again");
+}
+
 void Session::prepare_run(int phases) {
-  Params& params = plan_->params();
-  if (plan_->trainables() != params.present_trainables() && plan_->trainables())
-    throw Error(GRAFT_INVALID_ARGUMENT, "the parameters are now trained by a plan for another set of tensors; compile this plan again");
+  check_present();
   if (phases & GRAFT_UPDATE) {
     require(plan_->options().optimizer, "the plan was compiled without an optimizer: it cannot update");
     host_.header->update = plan_->trainables()->updates + 1;
     dirty_ = true;
+  }
+  if (const auto& t = plan_->trainables(); t && phases & GRAFT_GRADIENTS) {
+    if (plan_->options().accumulate && t->dirty) t->gradients.clear();
+    t->dirty = !plan_->options().accumulate;
   }
   Column& column = *plan_->device().column;
   if (dirty_) column.copy_in(block_memory_.address(), mirror_.data(), StepBlock::written_bytes(plan_->sizes()));
@@ -220,6 +235,23 @@ std::string Session::find_nonfinite(int phases) {
     if (!found.empty() || x.place.space == Place::Space::None || x.place.space == Place::Space::Form || !is_float(x.type.dtype)) return;
     if (column.count_nonfinite(address(x), x.type) > 0) found = x.name;
   };
+  // A packed form is not read itself: where a result is bad, what the form was built from is.
+  auto check_sources = [&](const Step& s) {
+    Params& params = plan_->params();
+    for (const auto& x : s.in) {
+      if (x.place.space != Place::Space::Form) continue;
+      for (int p : plan_->forms()[x.place.index]->spec().sources) {
+        if (p < 0) continue;
+        const TensorType type{DType::F32, params.shape(p)};
+        Buffer value(column, type.bytes());
+        params.load(p, value.address());
+        if (column.count_nonfinite(value.address(), type) > 0) {
+          found = params.name(p);
+          return;
+        }
+      }
+    }
+  };
   execute(phases & ~GRAFT_UPDATE, [&](int i) {
     if (!found.empty()) return;
     const Step& s = plan_->steps()[i];
@@ -231,6 +263,7 @@ std::string Session::find_nonfinite(int phases) {
       if (!s.out.empty()) check(s.out[0]);
     for (const auto& x : s.din) check(x);
     check(s.dresidual);
+    if (!found.empty()) check_sources(s);
   });
   return found;
 }

@@ -38,6 +38,7 @@ class Session {
   // Runs `visit(step number)` around the steps of these phases, on a lane, with locks held and addresses right.
   template <class Visit>
   void execute(int phases, Visit visit);
+  void check_present() const;  // the arena of trainables is still this plan's
   void prepare_run(int phases);
   void finish_run(int phases);
 

@@ -17,8 +17,16 @@ struct TrainableItem {
   RowRanges rows;         // empty: all rows. Otherwise gradient and moments exist for these rows only
   std::string mask_path;  // bit per element, or empty
   int64_t offset = 0, count = 0;  // elements in the arena, set by the store
+  int64_t mask_offset = -1;       // first bit in the mask, or -1
   int64_t born = 0;               // updates before this tensor joined
-  bool same_place(const TrainableItem& o) const { return param == o.param && rows == o.rows; }
+};
+
+// What a plan asks the store to train.
+struct TrainSpec {
+  std::vector<TrainableItem> items;
+  OptimizerKind kind = OptimizerKind::Sgd;
+  int moments = 0;
+  bool anchor = false;
 };
 
 struct Trainables {
@@ -28,8 +36,10 @@ struct Trainables {
   int moments = 0;
   int64_t updates = 0;  // so far
   Buffer weights, gradients, moment[2], anchor, mask;
-  std::vector<int64_t> mask_offsets;  // per item: first bit in mask, or -1
+  bool dirty = false;  // the gradients are those of a plan that does not add up
 
+  // Whether a plan of this spec can use this arena as it is.
+  bool serves(const TrainSpec& spec) const;
   const TrainableItem* find(int param) const {
     for (const auto& i : items)
       if (i.param == param) return &i;

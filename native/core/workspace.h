@@ -22,6 +22,7 @@ class Workspace {
   void* at(size_t offset) const { return memory_.at(offset); }
   uint64_t generation() const { return generation_; }
   size_t bytes() const { return memory_.bytes(); }
+  Device& device() const { return *device_; }
   std::mutex& mutex() { return mutex_; }  // held while a plan runs in it
 
  private:

@@ -36,12 +36,9 @@ double silu_slope(double x) {
 }
 
 Activation activation_of(const Run& run) {
-  const std::string& op = run.request.op->name;
-  if (op == "relu") return Activation::Relu;
-  if (op == "relu6") return Activation::Relu6;
-  if (op == "leaky_relu") return Activation::LeakyRelu;
-  if (op == "sigmoid") return Activation::Sigmoid;
-  if (op == "silu") return Activation::Silu;
+  const OpDef& op = *run.request.op;
+  if (op.activation != Activation::None) return op.activation;
+  if (op.name == "silu") return Activation::Silu;
   return run.integer("tanh") ? Activation::GeluTanh : Activation::GeluExact;
 }
 
@@ -75,27 +72,29 @@ void backward_from_x(const Run& run) {
                                                            : gelu_slope(x[i])));
 }
 
-void add(const char* name, bool from_result, std::vector<AttributeDef> attributes = {}) {
+// `from_result`: the function whose gradient is read from its result, or None.
+void add(const char* name, Activation from_result, std::vector<AttributeDef> attributes = {}) {
+  const bool result = from_result != Activation::None;
   OpDef def;
   def.name = name;
   def.inputs = {{"x"}};
   def.attributes = std::move(attributes);
   def.infer = def.name == "leaky_relu" ? leaky_relu_infer : infer;
-  def.backward_reads = from_result ? reads_result : reads_x;
+  def.backward_reads = result ? reads_result : reads_x;
   def.pointwise = true;
-  def.activation = from_result ? name : nullptr;
-  add_op(def, {forward, from_result ? backward_from_result : backward_from_x});
+  def.activation = from_result;
+  add_op(def, {forward, result ? backward_from_result : backward_from_x});
 }
 
 }  // namespace
 
 void add_activations() {
-  add("relu", true);
-  add("relu6", true);
-  add("leaky_relu", true, {{"slope", 0.01}});
-  add("sigmoid", true);
-  add("gelu", false, {{"tanh"}});
-  add("silu", false);
+  add("relu", Activation::Relu);
+  add("relu6", Activation::Relu6);
+  add("leaky_relu", Activation::LeakyRelu, {{"slope", 0.01}});
+  add("sigmoid", Activation::Sigmoid);
+  add("gelu", Activation::None, {{"tanh"}});
+  add("silu", Activation::None);
 }
 
 }  // namespace graft::reference
