@@ -63,7 +63,8 @@ T* there(T* pointer, const char* name) {
 }
 
 void give_text(const std::string& source, char* to, int64_t capacity, int64_t* needed) {
-  *there(needed, "needed") = static_cast<int64_t>(source.size()) + 1;
+  there(needed, "needed");
+  *needed = static_cast<int64_t>(source.size()) + 1;
   if (!to || capacity <= 0) return;
   size_t n = std::min<size_t>(source.size(), static_cast<size_t>(capacity) - 1);
   std::memcpy(to, source.data(), n);
@@ -106,7 +107,8 @@ int32_t graft_device_open(const char* column, int32_t threads, int32_t lanes, gr
     if (name == "cpu") made = make_cpu_column(make_reference_column());
     else if (name == "reference") made = make_reference_column();
     else throw Error(GRAFT_UNAVAILABLE, text("no column ", name, "; this build has: cpu, reference"));
-    *there(out, "out") = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads)};
+    there(out, "out");
+    *out = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads)};
   });
 }
 
@@ -123,7 +125,7 @@ int32_t graft_device_describe(graft_device* device, char* text, int64_t capacity
 }
 
 int32_t graft_params_create(graft_device* device, graft_params** out) {
-  return guard([&] { *there(out, "out") = new graft_params{std::make_shared<Params>(checked(device, "device").device)}; });
+  return guard([&] { there(out, "out"); *out = new graft_params{std::make_shared<Params>(checked(device, "device").device)}; });
 }
 
 void graft_params_close(graft_params* params) { delete params; }
@@ -172,7 +174,7 @@ int32_t graft_params_read_moment(graft_params* params, const char* name, int32_t
 }
 
 int32_t graft_params_write_moment(graft_params* params, const char* name, int32_t which, const float* values, int64_t count) {
-  return guard([&] { checked(params, "params").params->write_moment(checked(name, "name"), which, values, count); });
+  return guard([&] { checked(params, "params").params->write_moment(checked(name, "name"), which, there(values, "values"), count); });
 }
 
 int32_t graft_params_describe(graft_params* params, char* text, int64_t capacity, int64_t* needed) {
@@ -180,7 +182,7 @@ int32_t graft_params_describe(graft_params* params, char* text, int64_t capacity
 }
 
 int32_t graft_graph_create(graft_graph** out) {
-  return guard([&] { *there(out, "out") = new graft_graph(); });
+  return guard([&] { there(out, "out"); *out = new graft_graph(); });
 }
 
 void graft_graph_close(graft_graph* graph) { delete graph; }
@@ -188,14 +190,16 @@ void graft_graph_close(graft_graph* graph) { delete graph; }
 int32_t graft_graph_input(graft_graph* graph, const char* name, int32_t dtype, int32_t rank, const int64_t* dims, int32_t* value) {
   return guard([&] {
     std::string n = checked(name, "name");
-    *there(value, "value") = checked(graph, "graph").graph.input(n, dtype_of(dtype, n), shape_of(rank, dims, n));
+    there(value, "value");
+    *value = checked(graph, "graph").graph.input(n, dtype_of(dtype, n), shape_of(rank, dims, n));
   });
 }
 
 int32_t graft_graph_parameter(graft_graph* graph, const char* name, int32_t rank, const int64_t* dims, int32_t* value) {
   return guard([&] {
     std::string n = checked(name, "name");
-    *there(value, "value") = checked(graph, "graph").graph.parameter(n, shape_of(rank, dims, n));
+    there(value, "value");
+    *value = checked(graph, "graph").graph.parameter(n, shape_of(rank, dims, n));
   });
 }
 
@@ -203,7 +207,8 @@ int32_t graft_graph_node(graft_graph* graph, const char* op, const char* name, c
                          int32_t* value) {
   return guard([&] {
     require(count >= 0 && (inputs || count == 0), "inputs are null or their count is negative");
-    *there(value, "value") = checked(graph, "graph").graph.node(checked(op, "op"), checked(name, "name"), std::vector<int>(inputs, inputs + count),
+    there(value, "value");
+    *value = checked(graph, "graph").graph.node(checked(op, "op"), checked(name, "name"), std::vector<int>(inputs, inputs + count),
                                                 attributes ? attributes : "");
   });
 }
@@ -215,14 +220,16 @@ int32_t graft_graph_output(graft_graph* graph, const char* name, int32_t value) 
 int32_t graft_graph_dims(graft_graph* graph, int32_t value, int32_t* rank, int64_t* dims) {
   return guard([&] {
     const Shape& s = checked(graph, "graph").graph.value(value).type.shape;
-    *there(rank, "rank") = s.rank;
+    there(rank, "rank");
+    *rank = s.rank;
     for (int i = 0; i < s.rank; i++) there(dims, "dims")[i] = s[i];
   });
 }
 
 int32_t graft_plan_compile(graft_device* device, graft_graph* graph, graft_params* params, const char* options, graft_plan** out) {
   return guard([&] {
-    *there(out, "out") = new graft_plan{Plan::compile(checked(device, "device").device, checked(graph, "graph").graph, checked(params, "params").params,
+    there(out, "out");
+    *out = new graft_plan{Plan::compile(checked(device, "device").device, checked(graph, "graph").graph, checked(params, "params").params,
                                         checked(options, "options"))};
   });
 }
@@ -242,14 +249,15 @@ int32_t graft_plan_memory(graft_plan* plan, char* text, int64_t capacity, int64_
 }
 
 int32_t graft_workspace_create(graft_device* device, graft_workspace** out) {
-  return guard([&] { *there(out, "out") = new graft_workspace{std::make_shared<Workspace>(checked(device, "device").device)}; });
+  return guard([&] { there(out, "out"); *out = new graft_workspace{std::make_shared<Workspace>(checked(device, "device").device)}; });
 }
 
 void graft_workspace_close(graft_workspace* workspace) { delete workspace; }
 
 int32_t graft_session_create(graft_plan* plan, graft_workspace* workspace, graft_session** out) {
   return guard([&] {
-    *there(out, "out") = new graft_session{std::make_shared<Session>(checked(plan, "plan").plan, checked(workspace, "workspace").workspace)};
+    there(out, "out");
+    *out = new graft_session{std::make_shared<Session>(checked(plan, "plan").plan, checked(workspace, "workspace").workspace)};
   });
 }
 
@@ -290,7 +298,7 @@ int32_t graft_session_read(graft_session* session, const char* name, int64_t add
 }
 
 int32_t graft_session_size(graft_session* session, const char* name, int64_t* count) {
-  return guard([&] { *there(count, "count") = checked(session, "session").session->size(checked(name, "name")); });
+  return guard([&] { there(count, "count"); *count = checked(session, "session").session->size(checked(name, "name")); });
 }
 
 int32_t graft_session_find_nonfinite(graft_session* session, int32_t phases, char* text, int64_t capacity, int64_t* needed) {

@@ -231,26 +231,21 @@ void Session::read(const std::string& name, void* host, size_t bytes) {
 std::string Session::find_nonfinite(int phases) {
   std::string found;
   Column& column = *plan_->device().column;
-  auto check = [&](const Operand& x) {
-    if (!found.empty() || x.place.space == Place::Space::None || x.place.space == Place::Space::Form || !is_float(x.type.dtype)) return;
-    if (column.count_nonfinite(address(x), x.type) > 0) found = x.name;
-  };
-  // A packed form is not read itself: where a result is bad, what the form was built from is.
-  auto check_sources = [&](const Step& s) {
+  // A packed form is opaque: what it was built from is read. (A result may hide it: the maximum of NaN and 0 is 0 to some.)
+  auto check_sources = [&](const Form& form) {
     Params& params = plan_->params();
-    for (const auto& x : s.in) {
-      if (x.place.space != Place::Space::Form) continue;
-      for (int p : plan_->forms()[x.place.index]->spec().sources) {
-        if (p < 0) continue;
-        const TensorType type{DType::F32, params.shape(p)};
-        Buffer value(column, type.bytes());
-        params.load(p, value.address());
-        if (column.count_nonfinite(value.address(), type) > 0) {
-          found = params.name(p);
-          return;
-        }
-      }
+    for (int p : form.spec().sources) {
+      if (p < 0 || !found.empty()) continue;
+      const TensorType type{DType::F32, params.shape(p)};
+      Buffer value(column, type.bytes());
+      params.load(p, value.address());
+      if (column.count_nonfinite(value.address(), type) > 0) found = params.name(p);
     }
+  };
+  auto check = [&](const Operand& x) {
+    if (!found.empty() || x.place.space == Place::Space::None || !is_float(x.type.dtype)) return;
+    if (x.place.space == Place::Space::Form) check_sources(*plan_->forms()[x.place.index]);
+    else if (column.count_nonfinite(address(x), x.type) > 0) found = x.name;
   };
   execute(phases & ~GRAFT_UPDATE, [&](int i) {
     if (!found.empty()) return;
@@ -263,7 +258,6 @@ std::string Session::find_nonfinite(int phases) {
       if (!s.out.empty()) check(s.out[0]);
     for (const auto& x : s.din) check(x);
     check(s.dresidual);
-    if (!found.empty()) check_sources(s);
   });
   return found;
 }

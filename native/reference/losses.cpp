@@ -17,7 +17,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 class LossRun {
  public:
   LossRun(const Run& run, int64_t rows) : run_(run), step_(*run.args.step), rows_per_sample_(rows / run.request.batch) {
-    ensure(rows % run.request.batch == 0, run.request.name(), ": ", rows, " rows for a batch of ", run.request.batch);
+    ensure(rows % run.request.batch == 0, run.request.op->name, ": ", rows, " rows for a batch of ", run.request.batch);
     if (run.request.pass == Pass::Loss && !run.request.modes.empty()) gradient = run.gradient(0);
   }
   double row_weight(int64_t row) const { return step_.row_weight[row / rows_per_sample_]; }

@@ -2,7 +2,7 @@
 //   g = clip factor * gradient + anchor * (w - w0)
 //   SGD    g += decay w; m = momentum m + g; w -= rate (nesterov ? g + momentum m : m)
 //   Adam   g += decay w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g;
-//          w -= rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+//          w -= rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps), t = update - born
 //   AdamW  as Adam, but w *= 1 - rate decay before it instead of decay in g
 // Masked elements keep weight and moments and count neither in the norm of the gradients nor in the watched sums. The
 // watched sums of segment i, in update_norms[i], are of squares: what the update moved, and the weight before it.
@@ -38,7 +38,7 @@ class OptimizerKernel : public Kernel {
       for_live(args, request_.segments[s], [&](int64_t i) {
         float& w = static_cast<float*>(args.out[Weights])[i];
         double before = w;
-        w = static_cast<float>(updated(args, request_.segments[s].group, i, factor));
+        w = static_cast<float>(updated(args, request_.segments[s], i, factor));
         moved += (w - before) * (w - before);
         weight += before * before;
       });
@@ -67,14 +67,15 @@ class OptimizerKernel : public Kernel {
   }
 
   // The new value of weight i; its moments are updated on the way.
-  double updated(const Args& args, int group, int64_t i, double factor) const {
+  double updated(const Args& args, const Segment& segment, int64_t i, double factor) const {
+    const int group = segment.group;
     double rate = args.step->rate[group], decay = args.step->decay[group];
     double w = static_cast<const float*>(args.out[Weights])[i];
     double g = factor * static_cast<const float*>(args.in[Gradients])[i];
     if (request_.anchor) g += args.step->anchor[group] * (w - static_cast<const float*>(args.in[Anchor])[i]);
     if (request_.kind == OptimizerKind::AdamW) w *= 1 - rate * decay;
     else g += decay * w;
-    return request_.kind == OptimizerKind::Sgd ? w - rate * sgd_direction(args, i, g) : w - rate * adam_direction(args, i, g);
+    return request_.kind == OptimizerKind::Sgd ? w - rate * sgd_direction(args, i, g) : w - rate * adam_direction(args, segment, i, g);
   }
 
   double sgd_direction(const Args& args, int64_t i, double g) const {
@@ -85,10 +86,10 @@ class OptimizerKernel : public Kernel {
     return request_.nesterov ? g + request_.momentum * next : next;
   }
 
-  double adam_direction(const Args& args, int64_t i, double g) const {
+  double adam_direction(const Args& args, const Segment& segment, int64_t i, double g) const {
     float& m = static_cast<float*>(args.out[FirstMoment])[i];
     float& v = static_cast<float*>(args.out[SecondMoment])[i];
-    double t = static_cast<double>(args.step->header->update);
+    double t = static_cast<double>(args.step->header->update - segment.born);
     double m_next = request_.beta1 * m + (1 - request_.beta1) * g, v_next = request_.beta2 * v + (1 - request_.beta2) * g * g;
     m = static_cast<float>(m_next);
     v = static_cast<float>(v_next);
