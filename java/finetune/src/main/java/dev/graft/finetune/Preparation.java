@@ -1,6 +1,8 @@
 package dev.graft.finetune;
 
+import dev.graft.data.DataException;
 import dev.graft.data.Dataset;
+import dev.graft.data.Limits;
 import dev.graft.data.Pipeline;
 import dev.graft.engine.Device;
 import dev.graft.engine.Parameters;
@@ -18,6 +20,7 @@ import dev.graft.weights.CardKeys;
 import dev.graft.weights.LoadReport;
 import dev.graft.weights.StoredTensor;
 import dev.graft.weights.WeightFile;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -34,7 +37,7 @@ final class Preparation implements AutoCloseable {
     final List<Stage> stages;
     final TrainData data;
 
-    private Preparation(Settings settings, Dataset dataset, WeightFile file, CardKeys keys, java.nio.file.Path preprocess) {
+    private Preparation(Settings settings, Dataset dataset, WeightFile file, CardKeys keys, Path preprocess) {
         this.settings = settings;
         this.dataset = dataset;
         Architecture architecture = Models.named(settings.model());
@@ -42,29 +45,41 @@ final class Preparation implements AutoCloseable {
         int classes = dataset.classes().size();
         this.freshHead = file == null || !keepsHead(settings, architecture, file, dataset);
         this.network = architecture.network(card.crop(), classes, settings.train().dropout());
+        // What no checkpoint gives: without a file everything.
+        List<String> fresh = file == null ? network.graph().parameters().stream().map(p -> p.value().name()).toList()
+                : freshHead ? network.head().parameters() : List.of();
+        this.stages = stages(settings, network, fresh);
+        this.data = TrainData.of(dataset.train(), dataset.val(), Pipeline.training(card, settings.augmentation(), settings.train().seed()),
+                Pipeline.evaluation(card), settings.threads());
         this.device = Device.open("cpu", settings.threads(), 1);
-        this.parameters = device.parameters();
-        List<String> fresh = file == null || !freshHead ? List.of() : network.head().parameters();
-        this.report = Checkpoint.load(network, file, fresh, settings.train().seed(), parameters);
+        try {
+            this.parameters = device.parameters();
+            this.report = Checkpoint.load(network, file, fresh, settings.train().seed(), parameters);
+        } catch (RuntimeException | Error e) {
+            device.close();
+            throw e;
+        }
+    }
+
+    private static List<Stage> stages(Settings settings, Network network, List<String> fresh) {
         Stage.Regularisation regularisation = new Stage.Regularisation(settings.train().weightDecay(), settings.train().l2sp());
-        this.stages = new ArrayList<>();
+        List<Stage> stages = new ArrayList<>();
         for (int s = 0; s < settings.method().stages(network); s++) {
             stages.add(Stage.of(settings.method(), s, network, settings.train().norms(), settings.train().rates(), regularisation, fresh));
         }
-        this.data = TrainData.of(dataset.train(), dataset.val(), Pipeline.training(card, settings.augmentation(), settings.train().seed()),
-                Pipeline.evaluation(card), settings.threads());
+        return stages;
     }
 
-    static Preparation of(Settings settings, CardKeys keys, java.nio.file.Path preprocess) {
+    static Preparation of(Settings settings, CardKeys keys, Path preprocess) {
         Models.named(settings.model());
         if (settings.out() != null) {
             Bundle.requireWritable(settings.out(), settings.overwrite());
         }
         Dataset dataset = null;
         try (WeightFile file = settings.weights() == null ? null : Bundle.openWeights(settings.weights())) {
-            dataset = Dataset.open(settings.data(), settings.train().seed(), settings.valFraction(), dev.graft.data.Limits.DEFAULT);
+            dataset = Dataset.open(settings.data(), settings.train().seed(), settings.valFraction(), Limits.DEFAULT);
             if (dataset.train() == null) {
-                throw new dev.graft.data.DataException(settings.data() + ": there are no pictures to train on");
+                throw new DataException(settings.data() + ": there are no pictures to train on");
             }
             return new Preparation(settings, dataset, file, keys, preprocess);
         } catch (RuntimeException | Error e) {
@@ -83,7 +98,7 @@ final class Preparation implements AutoCloseable {
         int classes = headClasses(architecture, file);
         boolean agrees = named.isEmpty() ? classes == dataset.classes().size() : named.equals(dataset.classes());
         if (settings.head() == HeadChoice.KEEP && !agrees) {
-            throw new dev.graft.data.DataException(settings.data() + " has " + dataset.classes().size() + " classes, the head of " + file.path()
+            throw new DataException(settings.data() + " has " + dataset.classes().size() + " classes, the head of " + file.path()
                     + (named.isEmpty() ? " has " + classes : " has the classes " + named) + ": it cannot be kept");
         }
         return agrees;
