@@ -44,7 +44,7 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
      * outside the head are pulled to their pretrained values instead of to zero (Li, Grandvalet, Davoine 2018).
      *
      * @param fresh names that no checkpoint gave
-     * @throws IllegalArgumentException if nothing trains, a pattern matches nothing, or a tensor gets a rate of 0
+     * @throws IllegalArgumentException if nothing trains, a new head would never train, a pattern matches nothing, or a tensor gets a rate of 0
      */
     public static Stage of(Method method, int number, Network network, BatchNormPolicy norms, RateRule rates,
                            Regularisation regularisation, Collection<String> fresh) {
@@ -52,9 +52,9 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
         if (trainable.isEmpty()) {
             throw new IllegalArgumentException("strategy " + method.text() + ": no parameter of " + network.name() + " would train");
         }
-        List<String> idle = fresh.stream().filter(n -> !trainable.contains(n) && all(network).contains(n)).toList();
-        if (number == method.stages(network) - 1 && !idle.isEmpty()) {
-            throw new IllegalArgumentException("strategy " + method.text() + ": the new head stays as it was made: " + idle + " would never train");
+        List<String> made = all(network).stream().filter(fresh::contains).toList();
+        if (number == method.stages(network) - 1 && !made.isEmpty() && made.stream().noneMatch(trainable::contains)) {
+            throw new IllegalArgumentException("strategy " + method.text() + ": the new head, " + made + ", would stay as it was made");
         }
         List<String> all = all(network);
         Map<String, Double> factor = new HashMap<>();
@@ -67,7 +67,7 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
                 factor.put(name, layerFactor(network, rates, name) * m.factor());
             }
         }
-        Set<String> made = new HashSet<>(fresh);
+        Set<String> unpublished = new HashSet<>(fresh);
         Set<String> head = new HashSet<>(network.head().parameters());
         Map<List<Double>, List<String>> groups = new LinkedHashMap<>();
         Map<String, Param> params = new HashMap<>();
@@ -76,7 +76,7 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
             if (factor.get(name) == 0) {
                 throw new IllegalArgumentException("parameter " + name + " trains at rate 0: leave it out of the strategy instead");
             }
-            boolean anchored = regularisation.anchor() > 0 && !made.contains(name) && !head.contains(name);
+            boolean anchored = regularisation.anchor() > 0 && !unpublished.contains(name) && !head.contains(name);
             double decay = anchored || params.get(name).dims().size() < 2 ? 0 : regularisation.weightDecay();
             groups.computeIfAbsent(List.of(factor.get(name), decay, anchored ? regularisation.anchor() : 0), k -> new ArrayList<>()).add(name);
         }

@@ -131,6 +131,8 @@ class StageTest {
         refused("full", network, new RateRule(List.of(new RateRule.Multiplier(new Glob("fd"), 2)), 1), "rate multiplier: the pattern fd" + none);
         refused("full", network, new RateRule(List.of(new RateRule.Multiplier(new Glob("bn1"), 0)), 1),
                 "parameter bn1.weight trains at rate 0: leave it out of the strategy instead");
+        refused("partial:train=layer1", network, RateRule.EVEN,
+                "strategy partial:train=layer1: the new head, [fc.weight, fc.bias], would stay as it was made");
         refused("partial:train=+", network, RateRule.EVEN, "strategy partial:train=: no parameter of resnet18 would train");
         for (double wrong : new double[] {-1, Double.NaN, Double.POSITIVE_INFINITY}) {
             assertThrows(IllegalArgumentException.class, () -> new Stage.Regularisation(wrong, 0));
