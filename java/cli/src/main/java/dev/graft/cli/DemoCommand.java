@@ -33,7 +33,7 @@ final class DemoCommand implements Command {
         try (TemporaryFolder folder = TemporaryFolder.create("graft-demo"); Interruption interruption = Interruption.watch(terminal)) {
             Path backbone = folder.path().resolve("backbone.safetensors");
             DemoRuns.unpackBackbone(backbone);
-            DemoRuns runs = new DemoRuns(folder.path(), backbone, common.seed(), machine.threads());
+            DemoRuns runs = new DemoRuns(folder.path(), backbone, DemoRuns.STRATEGIES, common.seed(), machine.threads());
             terminal.say(String.format("%s, trained on %d drawn figures, learns %d others from %d pictures each: %d strategies, %d seeds",
                     DemoRuns.MODEL, Shape.SOURCE.size(), Shape.TARGET.size(), DemoRuns.TRAINING, DemoRuns.STRATEGIES.size(), DemoRuns.SEEDS));
             if (!train(runs, interruption, terminal)) {

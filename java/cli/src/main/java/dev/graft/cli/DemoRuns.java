@@ -36,6 +36,7 @@ final class DemoRuns {
 
     private final Path folder;
     private final Path backbone;
+    private final List<String> strategies;
     private final long seed;
     private final int threads;
     private final Map<String, List<FineTuningResult>> results = new LinkedHashMap<>();
@@ -43,11 +44,13 @@ final class DemoRuns {
     /**
      * @param folder for pictures and results
      * @param backbone weights to begin with
+     * @param strategies to compare
      * @param seed the first of the seeds
      */
-    DemoRuns(Path folder, Path backbone, long seed, int threads) {
+    DemoRuns(Path folder, Path backbone, List<String> strategies, long seed, int threads) {
         this.folder = folder;
         this.backbone = backbone;
+        this.strategies = List.copyOf(strategies);
         this.seed = seed;
         this.threads = threads;
     }
@@ -68,7 +71,7 @@ final class DemoRuns {
             ShapePictures.target().write(pictures(s).resolve("val"), Shape.TARGET, VALIDATION, seed + s + TEST_SEED / 2);
             ShapePictures.target().write(pictures(s).resolve("test"), Shape.TARGET, TESTING, TEST_SEED);
         }
-        for (String strategy : STRATEGIES) {
+        for (String strategy : strategies) {
             for (int s = 0; s < SEEDS; s++) {
                 FineTuningBuilder builder = FineTuning.of(MODEL).data(pictures(s)).strategy(strategy).epochs(EPOCHS).batch(BATCH)
                         .rate(rate(strategy)).seed(seed + s).threads(threads).out(bundle(strategy, s));

@@ -8,7 +8,7 @@ enum Shape {
     DISC {
         @Override
         boolean holds(double x, double y) {
-            return Math.hypot(x, y) < 0.85;
+            return StrictMath.hypot(x, y) < 0.85;
         }
     },
     SQUARE {
@@ -26,7 +26,7 @@ enum Shape {
     RING {
         @Override
         boolean holds(double x, double y) {
-            return Math.abs(Math.hypot(x, y) - 0.7) < 0.22;
+            return Math.abs(StrictMath.hypot(x, y) - 0.7) < 0.22;
         }
     },
     CROSS {
@@ -39,8 +39,8 @@ enum Shape {
         @Override
         boolean holds(double x, double y) {
             double sector = 2 * Math.PI / 5;
-            double turn = Math.abs((Math.atan2(y, x) + 2 * Math.PI) % sector / sector - 0.5) * 2;
-            return Math.hypot(x, y) < 0.4 + 0.6 * turn * turn;
+            double turn = Math.abs((StrictMath.atan2(y, x) + 2 * Math.PI) % sector / sector - 0.5) * 2;
+            return StrictMath.hypot(x, y) < 0.4 + 0.6 * turn * turn;
         }
     },
     BAR {
@@ -52,13 +52,13 @@ enum Shape {
     HALF_DISC {
         @Override
         boolean holds(double x, double y) {
-            return Math.hypot(x, y + 0.4) < 0.95 && y > -0.4;
+            return StrictMath.hypot(x, y + 0.4) < 0.95 && y > -0.4;
         }
     },
     DOTS {
         @Override
         boolean holds(double x, double y) {
-            return Math.hypot(Math.abs(x) - 0.52, y) < 0.42;
+            return StrictMath.hypot(Math.abs(x) - 0.52, y) < 0.42;
         }
     },
     CHECKER {
@@ -76,7 +76,7 @@ enum Shape {
     CRESCENT {
         @Override
         boolean holds(double x, double y) {
-            return Math.hypot(x, y) < 0.9 && Math.hypot(x - 0.45, y) > 0.72;
+            return StrictMath.hypot(x, y) < 0.9 && StrictMath.hypot(x - 0.45, y) > 0.72;
         }
     },
     HEXAGON {
@@ -124,7 +124,7 @@ enum Shape {
     /** A regular polygon around the origin whose sides are {@code distance} away. */
     private static boolean polygon(int sides, double distance, double x, double y) {
         double sector = 2 * Math.PI / sides;
-        double turn = (Math.atan2(y, x) + 2 * Math.PI) % sector - sector / 2;
-        return Math.hypot(x, y) * Math.cos(turn) < distance;
+        double turn = (StrictMath.atan2(y, x) + 2 * Math.PI) % sector - sector / 2;
+        return StrictMath.hypot(x, y) * StrictMath.cos(turn) < distance;
     }
 }

@@ -11,7 +11,7 @@ import javax.imageio.ImageIO;
 
 /**
  * Draws the demonstration's pictures: one figure of any place, size, angle and colour on a background. Every pixel is a pure
- * function of (seed, task, figure, number of the picture). The source task has smooth backgrounds; the target task has
+ * function of (seed, task, figure, number of the picture), in {@link StrictMath} the same everywhere. The source task has smooth backgrounds; the target task has
  * striped ones, less contrast and more noise.
  */
 final class ShapePictures {
@@ -119,14 +119,14 @@ final class ShapePictures {
         }
         double direction = between(0, Math.PI, key, number, STRIPES);
         double length = between(3, 8, key, number, STRIPES + 1);
-        double along = x * Math.cos(direction) + y * Math.sin(direction);
-        return slope / 2 + 22 * Math.sin(2 * Math.PI * along / length);
+        double along = x * StrictMath.cos(direction) + y * StrictMath.sin(direction);
+        return slope / 2 + 22 * StrictMath.sin(2 * Math.PI * along / length);
     }
 
     private static double cover(Shape figure, double x, double y, double angle, double pixel) {
         int inside = 0;
-        double cos = Math.cos(angle);
-        double sin = Math.sin(angle);
+        double cos = StrictMath.cos(angle);
+        double sin = StrictMath.sin(angle);
         for (int i = 0; i < SAMPLES * SAMPLES; i++) {
             double u = x + pixel * (i % SAMPLES + 0.5) / SAMPLES;
             double v = y + pixel * (i / SAMPLES + 0.5) / SAMPLES;

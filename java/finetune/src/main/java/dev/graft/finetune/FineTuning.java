@@ -16,12 +16,14 @@ import dev.graft.train.TrainObserver;
 import dev.graft.train.Trainer;
 import dev.graft.weights.Bundle;
 import dev.graft.weights.CardKeys;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.UUID;
 import java.util.function.BooleanSupplier;
 
 /**
@@ -82,10 +84,14 @@ public final class FineTuning implements AutoCloseable {
      * bit, frozen tensors must hash as before, and trainable ones must have moved.
      *
      * @param stop asked after each step; true ends the run, and what there is by then is saved, unmeasured
-     * @throws RunFailed if the loss is no longer finite or the check of the saved bundle fails
+     * @throws RunFailed if the loss is no longer finite, the check of the saved bundle fails, or it cannot be written where it
+     *     should be, but in the folder for temporary files
      */
     public FineTuningResult run(TrainObserver observer, BooleanSupplier stop) {
         long start = System.nanoTime();
+        if (prepared.settings.out() != null) {
+            Bundle.requireSpace(prepared.settings.out(), 4 * prepared.network.graph().parameters().stream().mapToLong(p -> p.count()).sum());
+        }
         Set<String> live = new LinkedHashSet<>();
         prepared.stages.forEach(s -> live.addAll(s.live()));
         List<String> names = prepared.network.graph().parameters().stream().map(p -> p.value().name()).toList();
@@ -144,8 +150,24 @@ public final class FineTuning implements AutoCloseable {
         notes.set("history", FineTuningResult.historyJson(history));
         notes.set("val", val == null ? null : val.toJson());
         notes.set("test", test == null ? null : test.toJson());
-        Bundle.write(prepared.settings.out(), prepared.settings.overwrite(), prepared.network.name(), prepared.dataset.classes(), prepared.card,
-                prepared.settings.weights(), notes, Checkpoint.tensors(prepared.network, prepared.parameters));
+        try {
+            write(prepared.settings.out(), prepared.settings.overwrite(), notes);
+        } catch (UncheckedIOException refused) {
+            // a disk that filled up meanwhile must not cost the result
+            Path elsewhere = Path.of(System.getProperty("java.io.tmpdir"), "graft-result-" + UUID.randomUUID());
+            try {
+                write(elsewhere, false, notes);
+            } catch (UncheckedIOException again) {
+                refused.addSuppressed(again);
+                throw refused;
+            }
+            throw new RunFailed(refused.getMessage(), elsewhere, refused);
+        }
+    }
+
+    private void write(Path folder, boolean overwrite, ObjectNode notes) {
+        Bundle.write(folder, overwrite, prepared.network.name(), prepared.dataset.classes(), prepared.card, prepared.settings.weights(), notes,
+                Checkpoint.tensors(prepared.network, prepared.parameters));
     }
 
     // On one batch: a reload that differs at all differs there.

@@ -51,13 +51,37 @@ final class AtomicFolder implements AutoCloseable {
                 }
             }
         }
-        Path ancestor = target.getParent();
-        while (ancestor != null && !Files.exists(ancestor)) {
-            ancestor = ancestor.getParent();
+        Path above = above(target);
+        if (above != null && !(Files.isDirectory(above) && Files.isWritable(above))) {
+            throw failure("cannot write " + folder, new FileSystemException(above.toString(), null, "not a folder that can be written to"));
         }
-        if (ancestor != null && !(Files.isDirectory(ancestor) && Files.isWritable(ancestor))) {
-            throw failure("cannot write " + folder, new FileSystemException(ancestor.toString(), null, "not a folder that can be written to"));
+    }
+
+    /**
+     * Checks that there is room for a folder of so many bytes.
+     *
+     * @throws UncheckedIOException if there is not
+     */
+    static void requireSpace(Path folder, long bytes) {
+        Path above = above(resolve(folder));
+        try {
+            long free = above == null ? bytes : Files.getFileStore(above).getUsableSpace();
+            if (free < bytes) {
+                throw failure("cannot write " + folder, new FileSystemException(above.toString(), null,
+                        (bytes >> 10) + " KiB are needed, " + (free >> 10) + " KiB are free"));
+            }
+        } catch (IOException e) {
+            throw failure("cannot write " + folder, e);
         }
+    }
+
+    /** The nearest folder above that is there. */
+    private static Path above(Path target) {
+        Path above = target.getParent();
+        while (above != null && !Files.exists(above)) {
+            above = above.getParent();
+        }
+        return above;
     }
 
     /** Begins a folder; those above it are made. Throws as {@link #require} does. */

@@ -100,6 +100,11 @@ public record Bundle(Path folder, BundleDescription description) {
         AtomicFolder.require(folder, overwrite);
     }
 
+    /** Throws what {@link #write} would where so many bytes have no room: to be called before a long run. */
+    public static void requireSpace(Path folder, long bytes) {
+        AtomicFolder.requireSpace(folder, bytes);
+    }
+
     /**
      * Opens a weight file or the weights of a former bundle, which is {@linkplain #read checked}.
      *
