@@ -57,12 +57,12 @@ final class DemoCommand implements Command {
                 private String last = "";
 
                 @Override
-                public void epoch() {
+                public synchronized void epoch() {
                     progress.to(++done, last);
                 }
 
                 @Override
-                public void run(String strategy, long seed, FineTuningResult result) {
+                public synchronized void run(String strategy, long seed, FineTuningResult result) {
                     last = String.format("%s, seed %d: %.1f %%", strategy, seed, 100 * result.test().accuracy());
                     progress.to(done, last);
                     if (!terminal.interactive()) {

@@ -14,11 +14,18 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.BooleanSupplier;
 
 /**
  * The runs of the demonstration: each strategy with each seed, on few pictures a class. A seed draws its own training
- * pictures, so that the interval over seeds tells of those too; the test pictures are the same for all.
+ * pictures, so that the interval over seeds tells of those too; the test pictures are the same for all. As many runs go on at a
+ * time as there are threads, each on one, so that a run's bits do not depend on their number.
  */
 final class DemoRuns {
     static final String MODEL = "cifar_resnet20";
@@ -31,6 +38,7 @@ final class DemoRuns {
     static final int EPOCHS = 25;
 
     private static final int BATCH = 15;
+    private static final double RATE = 0.05;
     /** Seed of the test pictures, apart from all those of runs. */
     private static final long TEST_SEED = 1L << 40;
 
@@ -46,6 +54,7 @@ final class DemoRuns {
      * @param backbone weights to begin with
      * @param strategies to compare
      * @param seed the first of the seeds
+     * @param threads runs at a time
      */
     DemoRuns(Path folder, Path backbone, List<String> strategies, long seed, int threads) {
         this.folder = folder;
@@ -55,9 +64,9 @@ final class DemoRuns {
         this.threads = threads;
     }
 
-    /** Hears of each run that is done. */
+    /** Hears of the runs, on their threads. */
     interface Listener {
-        /** A run begins its next epoch. */
+        /** An epoch of some run is done. */
         void epoch();
 
         /** A run is done. */
@@ -71,24 +80,69 @@ final class DemoRuns {
             ShapePictures.target().write(pictures(s).resolve("val"), Shape.TARGET, VALIDATION, seed + s + TEST_SEED / 2);
             ShapePictures.target().write(pictures(s).resolve("test"), Shape.TARGET, TESTING, TEST_SEED);
         }
-        for (String strategy : strategies) {
-            for (int s = 0; s < SEEDS; s++) {
-                FineTuningBuilder builder = FineTuning.of(MODEL).data(pictures(s)).strategy(strategy).epochs(EPOCHS).batch(BATCH)
-                        .rate(rate(strategy)).seed(seed + s).threads(threads).out(bundle(strategy, s));
-                if (!strategy.equals("scratch")) {
-                    builder.weights(backbone);
-                }
-                try (FineTuning run = builder.open()) {
-                    FineTuningResult result = run.run(observer(listener), stop);
-                    if (result.interrupted()) {
-                        return false;
-                    }
-                    results.computeIfAbsent(strategy, key -> new ArrayList<>()).add(result);
-                    listener.run(strategy, seed + s, result);
+        AtomicBoolean over = new AtomicBoolean();
+        BooleanSupplier end = () -> over.get() || stop.getAsBoolean();
+        ExecutorService workers = Executors.newFixedThreadPool(threads);
+        try {
+            Map<String, List<Future<FineTuningResult>>> pending = new LinkedHashMap<>();
+            for (String strategy : strategies) {
+                List<Future<FineTuningResult>> ofSeeds = pending.computeIfAbsent(strategy, key -> new ArrayList<>());
+                for (int s = 0; s < SEEDS; s++) {
+                    int number = s;
+                    ofSeeds.add(workers.submit(() -> end.getAsBoolean() ? null : one(strategy, number, listener, end)));
                 }
             }
+            for (Map.Entry<String, List<Future<FineTuningResult>>> entry : pending.entrySet()) {
+                List<FineTuningResult> done = new ArrayList<>();
+                for (Future<FineTuningResult> run : entry.getValue()) {
+                    FineTuningResult result = run.get();
+                    if (result == null || result.interrupted()) {
+                        return false;
+                    }
+                    done.add(result);
+                }
+                results.put(entry.getKey(), done);
+            }
+            return true;
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof Error error) {
+                throw error;
+            }
+            throw (RuntimeException) e.getCause();      // a run throws nothing that is checked
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted while waiting for the runs", e);
+        } finally {
+            over.set(true);
+            end(workers);
         }
-        return true;
+    }
+
+    private FineTuningResult one(String strategy, int s, Listener listener, BooleanSupplier end) {
+        FineTuningBuilder builder = FineTuning.of(MODEL).data(pictures(s)).strategy(strategy).epochs(EPOCHS).batch(BATCH).rate(RATE)
+                .seed(seed + s).threads(1).out(bundle(strategy, s));
+        if (!strategy.equals("scratch")) {
+            builder.weights(backbone);
+        }
+        try (FineTuning run = builder.open()) {
+            FineTuningResult result = run.run(observer(listener), end);
+            if (!result.interrupted()) {
+                listener.run(strategy, seed + s, result);
+            }
+            return result;
+        }
+    }
+
+    /** Waits for the runs to end: what they write to is about to go. */
+    private static void end(ExecutorService workers) {
+        workers.shutdown();
+        try {
+            while (!workers.awaitTermination(1, TimeUnit.HOURS)) {
+                // a step takes milliseconds; there is nothing to do but to wait
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     /** Results by strategy, one a seed. */
@@ -120,11 +174,6 @@ final class DemoRuns {
 
     private Path pictures(int s) {
         return folder.resolve("pictures-" + s);
-    }
-
-    // A fresh network needs larger steps than a pretrained one.
-    private static double rate(String strategy) {
-        return strategy.equals("scratch") ? 0.05 : 0.02;
     }
 
     private static TrainObserver observer(Listener listener) {
