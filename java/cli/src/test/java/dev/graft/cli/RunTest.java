@@ -127,6 +127,8 @@ class RunTest {
                 "--out", folder.resolve("none")).failed(2, "nothing.*");
         Invocation.of("finetune", "--model", "cifar_resnet20", "--weights", run, "--data", pictures, "--strategy", "partial:from=layr3",
                 "--out", folder.resolve("none")).failed(2, "layr3", "layer3");
+        Invocation.of("plan", "--model", "cifar_resnet20", "--weights", run, "--data", pictures, "--resize", "16").failed(2,
+                "resize is 16, expected 0 (none) or 32");
         assertFalse(Files.exists(folder.resolve("none")));
     }
 

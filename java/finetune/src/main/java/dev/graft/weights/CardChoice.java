@@ -19,14 +19,23 @@ public final class CardChoice {
      * @param preprocess   a JSON file with keys, or null
      * @param weights      the opened weight file, or null for training from scratch
      * @param modelDefault the card of the model
-     * @throws WeightsException if a file or its metadata holds no valid keys, or the values do not go together
+     * @throws WeightsException         if a file or its metadata holds no valid keys, or its values do not go together
+     * @throws IllegalArgumentException if those of the options do not go together with the rest
      */
     public static Card of(CardKeys options, Path preprocess, WeightFile weights, Card modelDefault) {
         Card card = weights == null ? modelDefault : ofFile(weights, modelDefault);
         if (preprocess != null) {
-            card = over(card, CardKeys.read(preprocess), preprocess.toString());
+            try {
+                card = card.with(CardKeys.read(preprocess), preprocess.toString());
+            } catch (IllegalArgumentException e) {
+                throw new WeightsException(preprocess + ": " + e.getMessage(), e);
+            }
         }
-        return over(card, options, "options");
+        try {
+            return card.with(options, "options");
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException("preprocessing options: " + e.getMessage(), e);
+        }
     }
 
     private static Card ofFile(WeightFile weights, Card modelDefault) {
@@ -37,13 +46,5 @@ public final class CardChoice {
         }
         KnownFiles.KnownFile known = Files.isRegularFile(weights.path()) ? KnownFiles.find(weights.path()) : null;
         return known == null ? modelDefault : known.card();
-    }
-
-    private static Card over(Card card, CardKeys keys, String from) {
-        try {
-            return card.with(keys, from);
-        } catch (IllegalArgumentException e) {
-            throw new WeightsException(from + ": " + e.getMessage(), e);
-        }
     }
 }

@@ -83,8 +83,8 @@ class CardTest {
 
     @Test
     void optionsThatDoNotGoTogetherAreRefused() {
-        String message = assertThrows(WeightsException.class, () -> CardChoice.of(crop(300), null, null, MODEL)).getMessage();
-        assertEquals("options: resize is 256, expected 0 (none) or 300 (the crop) to 16384 pixels", message);
+        String message = assertThrows(IllegalArgumentException.class, () -> CardChoice.of(crop(300), null, null, MODEL)).getMessage();
+        assertEquals("preprocessing options: resize is 256, expected 0 (none) or 300 (the crop) to 16384 pixels", message);
     }
 
     @Test
