@@ -3,14 +3,13 @@ package dev.graft.data;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import dev.graft.golden.DataFolder;
 import dev.graft.weights.Card;
 import dev.graft.weights.ChannelOrder;
 import dev.graft.weights.Interpolation;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
@@ -22,11 +21,7 @@ import org.junit.jupiter.api.TestFactory;
 /** Needs the folder of pictures and checkpoints; skipped without it. */
 class RealPicturesTest {
     private static Path zip(String name) {
-        String set = System.getProperty("GRAFT_DATA", System.getenv("GRAFT_DATA"));
-        Path data = set != null ? Path.of(set) : Path.of("..", "..", "..", "shared", "data");
-        Path zip = data.resolve("images").resolve(name);
-        assumeTrue(Files.isReadable(zip), "no data folder at " + data + " (set GRAFT_DATA)");
-        return zip;
+        return DataFolder.file("images/" + name);
     }
 
     /** Checksums by {@code src/test/fixtures/make_real_picture_fixtures.py}. */

@@ -1,6 +1,9 @@
 package dev.graft.golden;
 
+import dev.graft.engine.Param;
 import dev.graft.engine.Philox;
+import dev.graft.model.Checkpoint;
+import dev.graft.weights.Layout;
 import java.util.Arrays;
 import java.util.regex.Pattern;
 
@@ -41,6 +44,13 @@ public final class WeightFormula {
             values[i] = (float) (outer * (offset + factor * signed(key, 0, i, block)));
         }
         return values;
+    }
+
+    /** A parameter or running statistic of a network, row-major in the engine's order (kernels OHWI). */
+    public static float[] tensor(Param parameter) {
+        long[] dims = Checkpoint.torchDims(parameter);
+        float[] values = tensor(parameter.name(), dims);
+        return dims.length == 4 ? Layout.toEngine(values, dims) : values;
     }
 
     /** Pictures in the engine's order NHWC. */

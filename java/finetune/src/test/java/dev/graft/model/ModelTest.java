@@ -1,7 +1,7 @@
 package dev.graft.model;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,14 +11,17 @@ import dev.graft.engine.Param;
 import dev.graft.engine.Parameters;
 import dev.graft.engine.Plan;
 import dev.graft.engine.PlanOptions;
+import dev.graft.golden.DataFolder;
 import dev.graft.golden.GoldenFile;
 import dev.graft.golden.WeightFormula;
-import dev.graft.weights.Layout;
+import dev.graft.weights.LoadReport;
+import dev.graft.weights.WeightFile;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 class ModelTest {
@@ -46,7 +49,7 @@ class ModelTest {
         try (Device device = Device.open("cpu", THREADS, 1)) {
             Parameters parameters = device.parameters().declare(network.graph(), Origin.CHECKPOINT);
             for (Param p : network.graph().parameters()) {
-                parameters.write(p.name(), formula(p));
+                parameters.write(p.name(), WeightFormula.tensor(p));
             }
             Plan plan = Plan.compile(network.graph(), parameters, PlanOptions.eval(batch).build());
             plan.input(Network.PIXELS).write(WeightFormula.pixels(batch, size, golden.json("scale").doubleValue(), 0));
@@ -67,16 +70,6 @@ class ModelTest {
         double allowed = Math.max(TOLERANCE, 2 * golden.json("err32").doubleValue());
         assertTrue(error / largest <= allowed, fixture + ": logit " + worst + " is " + actual[worst] + ", PyTorch has "
                 + expected[worst] + "; relative to " + largest + " that is " + error / largest + ", allowed " + allowed);
-    }
-
-    /** Values of the formula, OHWI where the parameter is a kernel. */
-    private static float[] formula(Param p) {
-        long[] dims = p.dims().stream().mapToLong(Long::longValue).toArray();
-        if (dims.length != 4) {
-            return WeightFormula.tensor(p.name(), dims);
-        }
-        long[] stored = Layout.permute(dims, Layout.ohwiToOihw());
-        return Layout.toEngine(WeightFormula.tensor(p.name(), stored), stored);
     }
 
     @ParameterizedTest
@@ -110,6 +103,19 @@ class ModelTest {
         List<String> inGroups = network.groups().stream().flatMap(g -> g.parameters().stream()).toList();
         assertEquals(network.graph().parameters().stream().map(Param::name).toList(), inGroups);
         assertEquals(architecture.imageSize(), architecture.card().crop());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"cifar_resnet20, cifar_resnet20-12fca82f.th", "cifar_resnet56, cifar_resnet56-4bfd9763.th",
+        "squeezenet1_1, squeezenet1_1_caffe.pth", "squeezenet1_1, squeezenet1_1_caffe_fp16.safetensors",
+        "mobilenet_v1_025, mobilenet_v1_0.25_224_keras.safetensors", "mobilenet_v1_025_leaky, mobilenetV1X0.25_pretrain.tar"})
+    void publishedFilesFitExactly(String name, String file) {
+        Architecture architecture = Models.named(name);
+        Network network = architecture.network(architecture.imageSize(), architecture.classes());
+        try (WeightFile weights = WeightFile.open(DataFolder.weights(file))) {
+            LoadReport report = LoadReport.compare(weights, Checkpoint.expected(network));
+            assertTrue(report.exact(), report.toString());
+        }
     }
 
     @Test

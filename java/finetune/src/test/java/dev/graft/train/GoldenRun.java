@@ -87,7 +87,7 @@ final class GoldenRun {
     private WeightFile load(String checkpoint, Parameters parameters) {
         if (checkpoint.equals("formula")) {
             parameters.declare(network.graph(), Origin.CHECKPOINT);
-            network.graph().parameters().forEach(p -> parameters.write(p.name(), formula(p)));
+            network.graph().parameters().forEach(p -> parameters.write(p.name(), WeightFormula.tensor(p)));
             return null;
         }
         WeightFile file = WeightFile.open(DataFolder.weights(checkpoint));
@@ -98,18 +98,13 @@ final class GoldenRun {
             }
         }
         Checkpoint.load(network, file, other, 0, parameters);
-        other.forEach(name -> parameters.write(name, formula((Param) network.graph().entry(name))));
+        other.forEach(name -> parameters.write(name, WeightFormula.tensor((Param) network.graph().entry(name))));
         return file;
     }
 
     private static Optimizer optimizer(String kind, JsonNode options) {
         return kind.equals("sgd") ? new Optimizer.Sgd(options.get("momentum").doubleValue(), false)
                 : new Optimizer.AdamW(options.get("beta1").doubleValue(), options.get("beta2").doubleValue(), options.get("epsilon").doubleValue());
-    }
-
-    private static float[] formula(Param p) {
-        float[] values = WeightFormula.tensor(p.name(), Checkpoint.torchDims(p));
-        return p.dims().size() == 4 ? Layout.toEngine(values, Checkpoint.torchDims(p)) : values;
     }
 
     private float[] torchOrder(String name, float[] values) {

@@ -14,7 +14,7 @@ class ScheduleTest {
     private static final double ROUNDING = 1e-12;
 
     @ParameterizedTest
-    @CsvSource({"constant, CONSTANT, 0", "cosine, COSINE, 0", "warmup_cosine, COSINE, 6", "onecycle, ONECYCLE, 0"})
+    @CsvSource({"constant, CONSTANT, 0", "cosine, COSINE, 0", "warmup_cosine, COSINE, 6", "onecycle, ONECYCLE, 0", "step, STEP, 0"})
     void ratesAreThoseOfPyTorch(String name, Schedule schedule, int warmup) {
         GoldenFile golden = GoldenFile.open("schedules");
         double rate = golden.json("cases").get(name).get("rate").doubleValue();

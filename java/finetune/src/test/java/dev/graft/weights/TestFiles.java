@@ -1,11 +1,9 @@
 package dev.graft.weights;
 
-import org.junit.jupiter.api.Assumptions;
-
+import dev.graft.golden.DataFolder;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URISyntaxException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -36,21 +34,7 @@ final class TestFiles {
 
     /** A published checkpoint of the data folder; skips the test where there is no such folder. */
     static Path published(String name) {
-        String set = System.getProperty("GRAFT_DATA", System.getenv("GRAFT_DATA"));
-        Path folder = set != null ? Path.of(set) : besideRepository();
-        Path file = folder == null ? null : folder.resolve("weights").resolve(name);
-        Assumptions.assumeTrue(file != null && Files.isRegularFile(file), "skipped: no data folder with weights/" + name
-                + " (set GRAFT_DATA)");
-        return file;
-    }
-
-    private static Path besideRepository() {
-        for (Path folder = Path.of("").toAbsolutePath(); folder != null; folder = folder.getParent()) {
-            if (Files.isDirectory(folder.resolve("native")) && Files.isRegularFile(folder.resolve("pom.xml"))) {
-                return folder.resolveSibling("shared").resolve("data");
-            }
-        }
-        return null;
+        return DataFolder.weights(name);
     }
 
     /** The file is refused with one line that begins with its path and contains the words. */
