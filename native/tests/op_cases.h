@@ -225,6 +225,8 @@ inline OpTest softmax_cross_entropy_test() {
   add("one", 1, 3, false, false, {});
   add("labels", 7, 17, false, false, {});
   add("wide", 3, 1033, false, false, {{"label_smoothing", 0.1}});
+  add("pieces", 3, 3001, false, false, {});
+  t.cases.push_back({"spread", {{{3, 2049}, Fill::Distinct}, {{3}, Fill::Labels}, absent()}, {}, 3});
   add("smoothed_weighted", 7, 33, false, true, {{"label_smoothing", 0.1}});
   add("soft", 7, 17, true, false, {});
   add("soft_smoothed_weighted", 3, 7, true, true, {{"label_smoothing", 0.2}});

@@ -95,6 +95,31 @@ class CpuTest {
     if (!names.empty()) std::printf("reference kernels served:%s\n", names.c_str());
   }
 
+  void infinite_logits() {
+    const OpDef& op = *find_op("softmax_cross_entropy");
+    const OpCase c{"rows", {{{4, 2051}}, {{4}, Fill::Labels}, absent()}, {}, 4};
+    const Variation gradient{"", {GradMode::Overwrite, GradMode::Ignore, GradMode::Ignore}};
+    Data data = make_data(op, c, harness_.seed());
+    std::vector<double>& logits = data.inputs[0];
+    harness_.test("softmax_cross_entropy: classes at -infinity get no gradient", [&] {
+      for (size_t r = 0; r < 4; r++)  // from the first of a piece of 1024 to a whole piece and more
+        for (size_t i = 1; i <= 600 * r; i++)
+          if (i != data.inputs[1][r]) logits[r * 2051 + i] = -INFINITY;
+      Outcome expected = run_case(harness_, *reference_, op, c, data, DType::F64, gradient);
+      Outcome actual = run_case(harness_, *cpu_, op, c, data, DType::F32, gradient);
+      harness_.expect_close("loss", expected.outputs[0], actual.outputs[0], 4e-7, 1);
+      harness_.expect_close("gradient", expected.gradients[0], actual.gradients[0], 4e-7, 1);
+      for (size_t i = 0; i < logits.size(); i++)
+        if (std::isinf(logits[i])) harness_.expect(actual.gradients[0][i] == 0, "gradient ", i, " is ", actual.gradients[0][i]);
+    });
+    for (size_t at : {0, 1023, 1024, 2050})
+      harness_.test(text("softmax_cross_entropy: a NaN at logit ", at, " makes the loss NaN"), [&] {
+        Data broken = data;
+        broken.inputs[0][at] = NAN;
+        harness_.expect(std::isnan(run_case(harness_, *cpu_, op, c, broken, DType::F32, gradient).outputs[0][0]), "the loss is a number");
+      });
+  }
+
   void services() {
     for (const ServiceCase& c : service_cases())
       harness_.test("service/" + c.label, [&] {
@@ -265,6 +290,7 @@ int main(int argc, char** argv) {
   }
   CpuTest test(harness);
   test.operations();
+  test.infinite_logits();
   test.services();
   return harness.finish();
 }

@@ -1,7 +1,7 @@
 // Softmax and softmax cross-entropy, rows of n. The cross-entropy with its gradient reads the logits from memory once and
 // writes the gradient once: the first pass stores exp(x - largest of its piece) and sums, the second multiplies by one factor
 // per piece while the row is still in the second-level cache. Fetching the next row ahead by hand was slower by a quarter.
-#include "value.h"
+#include "exponentials.h"
 
 namespace graft::cpu::GRAFT_ISA_NAMESPACE {
 namespace {
@@ -56,20 +56,7 @@ RowSums first_pass(const float* x, float* e, float* tops, int64_t n, int64_t pie
     const float* next = p + count;
     float sum = 0, m = -__builtin_inff();
     if (e) {
-      float* q = e + begin;
-#pragma omp simd reduction(+ : sum) reduction(max : m)
-      for (int64_t i = 0; i < ahead; i++) {
-        float v = exp_below(p[i] - shift);
-        m = next[i] > m ? next[i] : m;
-        q[i] = v;
-        sum += v;
-      }
-#pragma omp simd reduction(+ : sum)
-      for (int64_t i = ahead; i < count; i++) {
-        float v = exp_below(p[i] - shift);
-        q[i] = v;
-        sum += v;
-      }
+      exponentials(p, shift, count, e + begin, sum, next, ahead, m);
     } else {
 #pragma omp simd reduction(+ : sum)
       for (int64_t i = 0; i < count; i++) sum += exp_below(p[i] - shift);
@@ -115,9 +102,14 @@ void loss_row(const LossCall& call, int64_t r, int64_t piece, const Share& share
   call.loss[r] = loss;
   call.correct[r] = row.best == wanted ? 1 : 0;
   if (!g) return;
+  // All factors before the pass: a division and an exponential before each piece would hold up its stream.
+  const int64_t pieces = (n + piece - 1) / piece;
+  const float whole = shares * factor / row.sum;
+#pragma omp simd
+  for (int64_t k = 0; k < pieces; k++) tops[k] = exp_below(tops[k] - row.largest) * whole;
   for (int64_t begin = 0, k = 0; begin < n; begin += piece, k++) {
     const int64_t count = least(piece, n - begin);
-    const float scale = exp_below(tops[k] - row.largest) / row.sum * shares * factor;
+    const float scale = tops[k];
     float* q = g + begin;
     if constexpr (shared) {
 #pragma omp simd
