@@ -6,6 +6,7 @@
 #include <new>
 
 #include "column.h"
+#include "graft_build.h"
 #include "json.h"
 #include "number.h"
 #include "session.h"
@@ -95,7 +96,7 @@ DType dtype_of(int32_t code, const std::string& name) {
 
 extern "C" {
 
-const char* graft_version(void) { return GRAFT_VERSION_TEXT; }
+const char* graft_version(void) { return GRAFT_BUILD; }
 const char* graft_last_error(void) { return last_error.c_str(); }
 
 int32_t graft_device_open(const char* column, int32_t threads, int32_t lanes, graft_device** out) {

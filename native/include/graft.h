@@ -51,7 +51,8 @@ typedef struct graft_plan graft_plan;
 typedef struct graft_workspace graft_workspace;
 typedef struct graft_session graft_session;
 
-/* Build identity, compared by the binding at load time so that a jar and a library of different builds refuse each other. */
+/* Build identity, VERSION+HASH of the native sources, compared by the binding at load time so that a jar and a library of
+ * different builds refuse each other. */
 GRAFT_API const char *graft_version(void);
 /* One line about the calling thread's last failed call; valid until its next call. */
 GRAFT_API const char *graft_last_error(void);

@@ -1,10 +1,7 @@
 package dev.graft.engine;
 
 import dev.graft.engine.binding.global.Graft;
-import java.io.IOException;
-import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
-import java.util.Properties;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Loader;
 
@@ -45,8 +42,8 @@ final class Natives {
             }
             Loader.load(Graft.class);
             BytePointer version = Graft.graft_version();
-            return new Outcome(mismatch(version.getString(StandardCharsets.UTF_8), jarVersion()), null);
-        } catch (LinkageError | RuntimeException | IOException e) {
+            return new Outcome(mismatch(version.getString(StandardCharsets.UTF_8), Graft.GRAFT_BUILD), null);
+        } catch (LinkageError | RuntimeException e) {
             Throwable root = e;
             while (root.getCause() != null) {
                 root = root.getCause();
@@ -68,16 +65,5 @@ final class Natives {
     static String mismatch(String natives, String jar) {
         return natives.equals(jar) ? null
                 : "natives of build " + natives + ", jar of build " + jar + ": use graft-engine and graft-native of one build";
-    }
-
-    private static String jarVersion() throws IOException {
-        Properties properties = new Properties();
-        try (InputStream in = Natives.class.getResourceAsStream("build.properties")) {
-            if (in == null) {
-                throw new IOException("build.properties is missing from the jar graft-engine");
-            }
-            properties.load(in);
-        }
-        return properties.getProperty("version");
     }
 }

@@ -3,18 +3,21 @@ package dev.graft.engine;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.graft.engine.binding.global.Graft;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a user sees where the native libraries cannot be had: each case in a JVM of its own, asked twice. */
+/** What a user sees where the native libraries cannot be had or are of another build: each case in a JVM of its own, asked twice. */
 class NativesTest {
     @TempDir
     Path folder;
@@ -62,10 +65,36 @@ class NativesTest {
         assertTrue(lines.get(0).contains("org.bytedeco.javacpp"), lines.get(0));
     }
 
+    @Test
+    void aLibraryOfOtherSourcesIsRefused() throws Exception {
+        String name = "dev/graft/engine/binding/linux-x86_64/libgraft.so";
+        byte[] library;
+        try (InputStream in = NativesTest.class.getResourceAsStream("/" + name)) {
+            library = in.readAllBytes();
+        }
+        // the same library as one of other sources would be: only the hash that it tells is another
+        String build = Graft.GRAFT_BUILD;
+        String other = build.replaceFirst("[+].*", "+" + "0".repeat(build.length() - build.indexOf('+') - 1));
+        String text = new String(library, StandardCharsets.ISO_8859_1);
+        assertTrue(text.contains(build), "the library does not hold " + build);
+        Path changed = folder.resolve("other").resolve(name);
+        Files.createDirectories(changed.getParent());
+        Files.write(changed, text.replace(build, other).getBytes(StandardCharsets.ISO_8859_1));
+        String line = "natives of build " + other + ", jar of build " + build + ": use graft-engine and graft-native of one build";
+        assertEquals(List.of(line, line), probe(List.of(folder.resolve("other").toString()), path -> true));
+    }
+
     private List<String> probe(java.util.function.Predicate<String> keep, String... options)
             throws IOException, InterruptedException {
-        String path = Arrays.stream(System.getProperty("java.class.path").split(java.io.File.pathSeparator))
-                .filter(keep).collect(Collectors.joining(java.io.File.pathSeparator));
+        return probe(List.of(), keep, options);
+    }
+
+    // With these folders first in the class path.
+    private List<String> probe(List<String> first, java.util.function.Predicate<String> keep, String... options)
+            throws IOException, InterruptedException {
+        String path = Stream.concat(first.stream(),
+                Arrays.stream(System.getProperty("java.class.path").split(java.io.File.pathSeparator)).filter(keep))
+                .collect(Collectors.joining(java.io.File.pathSeparator));
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Dorg.bytedeco.javacpp.cachedir=" + folder));

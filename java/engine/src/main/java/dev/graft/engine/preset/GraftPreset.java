@@ -19,7 +19,7 @@ import org.bytedeco.javacpp.tools.InfoMapper;
                 value = "linux-x86_64",
                 compiler = "cpp17",
                 define = "STRING_BYTES_CHARSET \"UTF-8\"",
-                include = "graft.h",
+                include = {"graft_build.h", "graft.h"},
                 preload = {"gomp@.1", "dnnl@.3"},
                 preloadresource = "/org/bytedeco/dnnl/",
                 link = "graft"),

@@ -1,0 +1,17 @@
+# What tells this build from others of the same version: a hash of all native sources. GRAFT_BUILD is written into
+# include/graft_build.h of the build folder, from where it goes into the library and, through JavaCPP, into the jar.
+cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH identity_root)
+file(GLOB_RECURSE identity_sources CONFIGURE_DEPENDS ${identity_root}/cmake/*.cmake api/* core/* cpu/* include/* reference/*)
+list(APPEND identity_sources ${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt)
+list(SORT identity_sources)
+set(identity "")
+foreach(source ${identity_sources})
+  file(SHA256 ${source} digest)
+  cmake_path(RELATIVE_PATH source BASE_DIRECTORY ${identity_root})
+  string(APPEND identity "${source} ${digest}\n")
+endforeach()
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${identity_sources})
+string(SHA256 identity "${identity}")
+string(SUBSTRING ${identity} 0 12 identity)
+set(GRAFT_BUILD "${GRAFT_VERSION}+${identity}")
+file(CONFIGURE OUTPUT include/graft_build.h CONTENT "#define GRAFT_BUILD \"@GRAFT_BUILD@\"\n" @ONLY)
