@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -140,6 +141,15 @@ void Session::prepare_run(int phases) {
   if (!bound()) bind();
 }
 
+// An update with the gradients of a loss that is not finite would spoil every tensor and hide where it began.
+bool Session::losses_finite() {
+  Column& column = *plan_->device().column;
+  const int losses = plan_->sizes().losses;
+  column.synchronize();
+  column.copy_out(host_.loss, block_.loss, sizeof(float) * losses);
+  return std::all_of(host_.loss, host_.loss + losses, [](float loss) { return std::isfinite(loss); });
+}
+
 void Session::finish_run(int phases) {
   Params& params = plan_->params();
   Column& column = *plan_->device().column;
@@ -162,9 +172,17 @@ void Session::execute(int phases, Visit visit) {
     auto steps = [&] {
       std::lock_guard<std::mutex> running(workspace_->mutex());
       prepare_run(phases);
-      for (size_t i = 0; i < steps_.size(); i++)
-        if (plan_->steps()[i].phase & phases) visit(static_cast<int>(i));
-      finish_run(phases);
+      int due = phases;
+      for (size_t i = 0; i < steps_.size(); i++) {
+        const int phase = plan_->steps()[i].phase & due;
+        if (phase == GRAFT_UPDATE && due & GRAFT_FORWARD && !losses_finite()) {
+          due &= ~GRAFT_UPDATE;
+          plan_->trainables()->dirty = true;  // gradients that nothing may be added to
+        } else if (phase) {
+          visit(static_cast<int>(i));
+        }
+      }
+      finish_run(due);
     };
     auto any_stale = [&] {
       for (const auto& f : plan_->forms())

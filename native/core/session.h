@@ -40,6 +40,7 @@ class Session {
   void execute(int phases, Visit visit);
   void check_present() const;  // the arena of trainables is still this plan's
   void prepare_run(int phases);
+  bool losses_finite();        // of the forward steps that have run
   void finish_run(int phases);
 
   std::shared_ptr<Plan> plan_;

@@ -131,7 +131,7 @@ GRAFT_API int32_t graft_session_rows(graft_session *session, int32_t valid, cons
 /* Sets a number of the step block: "rate", "decay", "anchor" (index = group), "loss_weight" (index = loss), "seed", "visit",
  * "normalizer" (rows that the mean is over; 0 = this run's own), "clip", "updates" (made so far; Adam's bias correction). */
 GRAFT_API int32_t graft_session_set(graft_session *session, const char *key, int32_t index, double value);
-/* Runs phases (bit set). Returns when done. */
+/* Runs phases (bit set). Returns when done. Where a loss of the run is not finite, its update is left out. */
 GRAFT_API int32_t graft_session_run(graft_session *session, int32_t phases);
 /* Results of the last run: loss per loss node, then correct rows per loss node, then the gradient norm before clipping. */
 GRAFT_API int32_t graft_session_results(graft_session *session, double *values, int32_t count);

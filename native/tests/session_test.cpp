@@ -194,6 +194,28 @@ void diagnosis(Harness& harness) {
     net.write("head.weight", std::vector<float>(24, 3e38f));
     net.write("n.bias", std::vector<float>(8, 1e6f));
   });
+  for (auto device : {reference_device(), cpu_device()})
+    for (const char* accumulate : {"accumulate 0", "accumulate 1"})
+      harness.test(text("a step whose loss is not finite updates nothing, the next one does: ", device->column->name(), ", ", accumulate), [&] {
+        Net net(device), sound(device);
+        network(net);
+        network(sound);
+        Bench bench(net, kTrain + accumulate), expected(sound, kTrain + accumulate);
+        bench.run(GRAFT_STEP);
+        expected.run(GRAFT_STEP);
+        const auto bias = net.read("head.bias");
+        net.write("head.bias", {NAN, 0, 0});
+        bench.run(GRAFT_STEP);
+        harness.expect(std::isnan(bench.loss()), "the loss is ", bench.loss());
+        for (const char* name : {"c.weight", "head.weight"}) harness.expect(net.read(name) == sound.read(name), name, " changed");
+        std::string found = bench.session.find_nonfinite(GRAFT_STEP);
+        harness.expect(found == "head.bias", "expected head.bias, got \"", found, "\"");
+        net.write("head.bias", bias);
+        bench.run(GRAFT_STEP);
+        expected.run(GRAFT_STEP);
+        for (const char* name : {"c.weight", "head.weight", "head.bias"})
+          harness.expect(net.read(name) == sound.read(name), name, " differs after the next step");
+      });
   finds("a gradient", "gradient:head", "mode train\nbatch 4\ntrain 0 head.bias", [](Net&, Bench& bench) { bench.session.set("loss_weight", 0, 3e39); });
 }
 

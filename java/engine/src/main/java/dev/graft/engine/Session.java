@@ -40,7 +40,10 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
         return input;
     }
 
-    /** One training step: forward, gradients, update. */
+    /**
+     * One training step: forward, gradients, update. Where a loss is NaN or infinite nothing is updated, so that
+     * {@link #findNonFinite} finds where it began; statistics that are tracked follow the batch all the same.
+     */
     public void step() {
         run(Graft.GRAFT_STEP);
     }

@@ -150,6 +150,16 @@ class PlanDoorTest {
     }
 
     @Test
+    void theOriginIsStillNamedAfterAStepWithANonFiniteLoss() {
+        float[] weight = parameters.read("fc1.weight");
+        parameters.write("fc2.bias", new float[] {0, Float.NaN, 0});
+        plan.step();
+        assertTrue(Double.isNaN(plan.loss()), "loss " + plan.loss());
+        assertArrayEquals(weight, parameters.read("fc1.weight"));
+        assertEquals("fc2.bias", plan.findNonFinite());
+    }
+
+    @Test
     void updatesAreMeasured() {
         plan.clip(1e9);
         plan.step();
