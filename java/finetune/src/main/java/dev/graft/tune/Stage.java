@@ -3,7 +3,6 @@ package dev.graft.tune;
 import dev.graft.engine.Graph;
 import dev.graft.engine.Node;
 import dev.graft.engine.Param;
-import dev.graft.model.LayerGroup;
 import dev.graft.model.Network;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -57,14 +56,15 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
             throw new IllegalArgumentException("strategy " + method.text() + ": the new head, " + made + ", would stay as it was made");
         }
         List<String> all = all(network);
-        Map<String, Double> factor = new HashMap<>();
+        Map<String, Double> layer = new HashMap<>();
         for (int g = 0; g < network.groups().size(); g++) {
             double f = Math.pow(rates.layerDecay(), network.groups().size() - 1 - g);
-            network.groups().get(g).parameters().forEach(p -> factor.put(p, f));
+            network.groups().get(g).parameters().forEach(p -> layer.put(p, f));
         }
+        Map<String, Double> factor = new HashMap<>(layer);
         for (RateRule.Multiplier m : rates.multipliers()) {
             for (String name : m.pattern().select(all, "rate multiplier")) {
-                factor.put(name, layerFactor(network, rates, name) * m.factor());
+                factor.put(name, layer.get(name) * m.factor());
             }
         }
         Set<String> unpublished = new HashSet<>(fresh);
@@ -87,16 +87,6 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
 
     private static List<String> all(Network network) {
         return network.graph().parameters().stream().filter(p -> !p.buffer()).map(p -> p.value().name()).toList();
-    }
-
-    private static double layerFactor(Network network, RateRule rates, String name) {
-        for (int g = 0; g < network.groups().size(); g++) {
-            LayerGroup group = network.groups().get(g);
-            if (group.parameters().contains(name)) {
-                return Math.pow(rates.layerDecay(), network.groups().size() - 1 - g);
-            }
-        }
-        return 1;
     }
 
     // Statistics of batch norms that normalise by their batch: by default those whose own scale trains.
