@@ -37,9 +37,11 @@ final class FineTuneCommand implements Command {
             json.put("peak_memory_mb", PeakMemory.megabytes());
             json.put("card", run.plan().card().toString()).put("head", run.plan().head());
             machine.describe(json);
-            terminal.say(String.format("saved in %s, %.1f s, peak memory %d MB", out, result.seconds(), PeakMemory.megabytes()));
+            boolean saved = result.out() != null;
+            terminal.say(String.format("%s, %.1f s, peak memory %d MB", saved ? "saved in " + out : "nothing saved", result.seconds(),
+                    PeakMemory.megabytes()));
             if (result.interrupted()) {
-                terminal.note("graft: interrupted; what was trained so far is in " + out);
+                terminal.note("graft: interrupted" + (saved ? "; what was trained so far is in " + out : " before anything was trained; nothing is saved"));
             }
             terminal.result(json);
             return result.interrupted() ? ExitCode.INTERRUPTED : ExitCode.DONE;

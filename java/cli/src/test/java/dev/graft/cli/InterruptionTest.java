@@ -2,8 +2,12 @@ package dev.graft.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.graft.finetune.FineTuning;
+import dev.graft.finetune.FineTuningResult;
+import dev.graft.train.TrainObserver;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -54,6 +58,24 @@ class InterruptionTest {
             process.destroyForcibly();
         }
         Invocation.of("predict", "--run", out, folder.resolve("pictures/val/disc/0000.png")).done();
+    }
+
+    @Test
+    void oneBeforeAnythingIsTrainedSavesNothing() {
+        Path pictures = Folders.twoClasses(folder.resolve("pictures"), 8, 4);
+        Path start = folder.resolve("start");
+        try (FineTuning run = FineTuning.of("cifar_resnet20").data(pictures).strategy("scratch").epochs(1).batch(8).threads(1).out(start).open()) {
+            run.run();
+        }
+        Path out = folder.resolve("run");
+        try (FineTuning run = FineTuning.of("cifar_resnet20").weights(start).data(pictures).strategy("head").epochs(1).batch(8).threads(1)
+                .out(out).open()) {
+            FineTuningResult result = run.run(TrainObserver.SILENT, () -> true);
+            assertTrue(result.interrupted());
+            assertEquals(List.of(), result.history());
+            assertNull(result.out());
+        }
+        assertFalse(Files.exists(out));
     }
 
     @Test

@@ -83,7 +83,7 @@ public final class FineTuning implements AutoCloseable {
      * Trains, evaluates and saves. The saved bundle is read back: its answers must be those of the network in memory, bit for
      * bit, frozen tensors must hash as before, and trainable ones must have moved.
      *
-     * @param stop asked after each step; true ends the run, and what there is by then is saved, unmeasured
+     * @param stop asked after each step; true ends the run, and what was trained by then, if anything, is saved, unmeasured
      * @throws RunFailed if the loss is no longer finite, the check of the saved bundle fails, or it cannot be written where it
      *     should be, but in the folder for temporary files
      */
@@ -101,11 +101,11 @@ public final class FineTuning implements AutoCloseable {
         try {
             trainer.run();
         } catch (Diverged e) {
-            boolean anything = !trainer.history().isEmpty() && prepared.settings.out() != null;
-            if (anything) {
+            Path kept = keeps(trainer);
+            if (kept != null) {
                 save(trainer.history(), null, null);
             }
-            throw new RunFailed(e.getMessage(), anything ? prepared.settings.out() : null, e);
+            throw new RunFailed(e.getMessage(), kept, e);
         }
         List<String> disturbed = before.changedBut(live, prepared.parameters);
         if (!disturbed.isEmpty()) {
@@ -123,7 +123,8 @@ public final class FineTuning implements AutoCloseable {
             boolean measured = !trainer.interrupted();
             Evaluation val = measured ? evaluate(predictor, prepared.dataset.val(), observer) : null;
             Evaluation test = measured ? evaluate(predictor, prepared.dataset.test(), observer) : null;
-            if (prepared.settings.out() != null) {
+            Path kept = keeps(trainer);
+            if (kept != null) {
                 save(trainer.history(), val, test);
                 compareSaved(predictor);
             }
@@ -132,9 +133,14 @@ public final class FineTuning implements AutoCloseable {
             long trainable = prepared.stages.get(prepared.stages.size() - 1).trainable().stream()
                     .mapToLong(n -> prepared.parameters.declaration(n).count()).sum();
             long parameters = prepared.network.graph().parameters().stream().filter(p -> !p.buffer()).mapToLong(p -> p.count()).sum();
-            return new FineTuningResult(prepared.settings, prepared.settings.out(), (System.nanoTime() - start) / 1e9, trainable, parameters, val,
+            return new FineTuningResult(prepared.settings, kept, (System.nanoTime() - start) / 1e9, trainable, parameters, val,
                     test, trainer.bestEpoch(), best, trainer.interrupted(), history);
         }
+    }
+
+    // Where the result is saved: nowhere if no folder was asked for or the run ended before it had trained anything.
+    private Path keeps(Trainer trainer) {
+        return trainer.history().isEmpty() ? null : prepared.settings.out();
     }
 
     private Evaluation evaluate(Predictor predictor, Split split, TrainObserver observer) {

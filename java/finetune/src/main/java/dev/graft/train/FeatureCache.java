@@ -1,20 +1,17 @@
 package dev.graft.train;
 
-import dev.graft.data.Batch;
-import dev.graft.data.Loader;
+import dev.graft.data.DecodedCache;
+import dev.graft.data.Pipeline;
 import dev.graft.data.Sample;
 import dev.graft.engine.Graph;
-import dev.graft.engine.Plan;
 import dev.graft.engine.Session;
 import dev.graft.engine.Split;
-import dev.graft.model.Network;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.BiConsumer;
 
 /**
  * What a frozen prefix makes of every picture of a split, so that it runs once a picture, whatever the number of epochs. Rows
@@ -24,8 +21,9 @@ final class FeatureCache {
     private final Map<String, float[][]> values = new LinkedHashMap<>();
     private final List<Sample> samples;
 
-    private FeatureCache(List<Sample> samples) {
+    private FeatureCache(List<String> boundary, List<Sample> samples) {
         this.samples = samples;
+        boundary.forEach(name -> values.put(name, new float[samples.size()][]));
     }
 
     /** Bytes that the boundary of a prefix takes for a number of pictures. */
@@ -47,30 +45,23 @@ final class FeatureCache {
         return Math.toIntExact(n);
     }
 
-    /** Runs the prefix over all batches of a deterministic loader. {@code progress} hears pictures done and all. */
-    static FeatureCache fill(Plan prefix, List<String> boundary, Loader loader, List<Sample> samples, BiConsumer<Integer, Integer> progress) {
-        FeatureCache cache = new FeatureCache(samples);
-        boundary.forEach(name -> cache.values.put(name, new float[samples.size()][]));
+    /** Runs the prefix over a split, as {@code what} to its observer. The pipeline is deterministic. */
+    static FeatureCache fill(FrozenPrefix prefix, String what, List<String> boundary, dev.graft.data.Split pictures, Pipeline pipeline,
+                             DecodedCache decoded) {
+        FeatureCache cache = new FeatureCache(boundary, pictures.samples());
         Map<Long, Integer> places = new HashMap<>();
-        for (int i = 0; i < samples.size(); i++) {
-            places.put(samples.get(i).id(), i);
+        for (int i = 0; i < pictures.size(); i++) {
+            places.put(cache.id(i), i);
         }
-        loader.begin(0);
-        int done = 0;
-        for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
-            prefix.input(Network.PIXELS).write(batch.pixels());
-            prefix.rows(batch.validRows());
-            prefix.forward();
+        prefix.run(what, pictures, pipeline, decoded, batch -> {
             for (String name : boundary) {
-                float[] all = prefix.read(name);
-                int width = all.length / batch.rows();
+                float[] all = prefix.read(name, batch);
+                int width = all.length / batch.validRows();
                 for (int row = 0; row < batch.validRows(); row++) {
                     cache.values.get(name)[places.get(batch.sampleIds()[row])] = Arrays.copyOfRange(all, row * width, (row + 1) * width);
                 }
             }
-            done += batch.validRows();
-            progress.accept(done, samples.size());
-        }
+        });
         return cache;
     }
 

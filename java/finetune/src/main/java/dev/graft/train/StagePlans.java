@@ -1,9 +1,7 @@
 package dev.graft.train;
 
 import dev.graft.data.Batch;
-import dev.graft.data.DecodedCache;
 import dev.graft.data.Loader;
-import dev.graft.data.Pipeline;
 import dev.graft.engine.Graph;
 import dev.graft.engine.Parameters;
 import dev.graft.engine.Philox;
@@ -22,6 +20,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.BooleanSupplier;
 import java.util.stream.IntStream;
 
 /**
@@ -48,7 +47,7 @@ final class StagePlans implements AutoCloseable {
     private int cursor;
 
     StagePlans(Network network, Graph graph, Stage stage, Parameters parameters, TrainData data, TrainOptions options,
-               boolean standardise, TrainObserver observer) {
+               boolean standardise, TrainObserver observer, BooleanSupplier stop) {
         this.data = data;
         this.options = options;
         this.parameters = parameters;
@@ -62,16 +61,16 @@ final class StagePlans implements AutoCloseable {
         try {
             Split split = graph.split(live);
             boolean cached = !split.boundary().isEmpty() && options.cache() && data.training().deterministic() && fits(split, observer);
-            if (cached) {
-                try (Plan prefix = Plan.compile(split.prefix(), parameters, evaluation().build(), workspace)) {
-                    trainFeatures = features(prefix, split, data.train(), data.training(), data.trainCache(), "features", observer);
-                    valFeatures = data.val() == null ? null
-                            : features(prefix, split, data.val(), data.evaluation(), data.valCache(), "validation features", observer);
+            if (cached || standardise) {
+                Plan plan = Plan.compile(split.prefix(), parameters, evaluation().build(), workspace);
+                try (FrozenPrefix prefix = new FrozenPrefix(plan, data.threads(), observer, stop)) {
+                    if (cached) {
+                        cache(prefix, split);
+                    }
+                    if (standardise) {
+                        standardise(network, prefix);
+                    }
                 }
-                split.boundary().forEach(name -> buffers.put(name, direct(options.batch() * FeatureCache.floats(split.prefix(), name))));
-            }
-            if (standardise) {
-                standardise(network, split, observer);
             }
             Graph run = cached ? split.suffix() : graph;
             train = Plan.compile(run, parameters, training(stage), workspace);
@@ -118,39 +117,21 @@ final class StagePlans implements AutoCloseable {
         return bytes <= room;
     }
 
-    private FeatureCache features(Plan prefix, Split split, dev.graft.data.Split pictures, Pipeline pipeline, DecodedCache decoded,
-                                  String what, TrainObserver observer) {
-        try (Loader loader = Loader.sequential(pictures, pipeline, options.batch(), data.threads(), decoded)) {
-            return FeatureCache.fill(prefix, split.boundary(), loader, pictures.samples(), (done, all) -> observer.pass(what, done, all));
-        }
+    private void cache(FrozenPrefix prefix, Split split) {
+        trainFeatures = FeatureCache.fill(prefix, "features", split.boundary(), data.train(), data.training(), data.trainCache());
+        valFeatures = data.val() == null ? null
+                : FeatureCache.fill(prefix, "validation features", split.boundary(), data.val(), data.evaluation(), data.valCache());
+        split.boundary().forEach(name -> buffers.put(name, direct(options.batch() * FeatureCache.floats(split.prefix(), name))));
     }
 
-    private void standardise(Network network, Split split, TrainObserver observer) {
+    private void standardise(Network network, FrozenPrefix prefix) {
         String raw = network.graph().outputs().get(Network.FEATURES).name();
         long channels = network.graph().dims(raw).get(network.graph().dims(raw).size() - 1);
         Standardisation statistics = new Standardisation(Math.toIntExact(channels));
-        FeatureCache features = trainFeatures;
-        if (features != null) {
-            for (int i = 0; i < features.size(); i++) {
-                if (features.holds(i)) {
-                    statistics.add(features.features(raw, i));
-                }
-            }
+        if (trainFeatures == null) {
+            prefix.run("feature statistics", data.train(), data.training(), data.trainCache(), batch -> statistics.add(prefix.read(raw, batch)));
         } else {
-            try (Plan prefix = Plan.compile(split.prefix(), parameters, evaluation().build(), workspace);
-                    Loader loader = Loader.sequential(data.train(), data.training(), options.batch(), data.threads(), data.trainCache())) {
-                loader.begin(0);
-                int done = 0;
-                for (Batch batch = loader.next(); batch != null; batch = loader.next()) {
-                    prefix.input(Network.PIXELS).write(batch.pixels());
-                    prefix.rows(batch.validRows());
-                    prefix.forward();
-                    float[] all = prefix.read(raw);
-                    statistics.add(Arrays.copyOf(all, all.length / batch.rows() * batch.validRows()));
-                    done += batch.validRows();
-                    observer.pass("feature statistics", done, data.train().size());
-                }
-            }
+            IntStream.range(0, trainFeatures.size()).filter(trainFeatures::holds).forEach(i -> statistics.add(trainFeatures.features(raw, i)));
         }
         statistics.write(parameters);
         Standardisation.adapt(network, parameters);

@@ -42,7 +42,7 @@ public final class Trainer {
     /**
      * @param parameters holds every parameter of the network
      * @param stages of the method, all worked out
-     * @param stop asked after every step; true ends the run
+     * @param stop asked after every step and every batch that runs through the frozen layers before a stage; true ends the run
      * @throws IllegalArgumentException where patience or plateaus are asked for without validation pictures
      */
     public Trainer(Network network, Parameters parameters, Method method, List<Stage> stages, TrainData data, TrainOptions options,
@@ -89,7 +89,12 @@ public final class Trainer {
             for (int epoch = 0; epoch < options.epochs() && !interrupted; epoch++) {
                 int number = method.stageAt(epoch, plateaus, network);
                 if (plans == null || number != history.get(epoch - 1).stage()) {
-                    plans = enter(stages.get(number), plans);
+                    try {
+                        plans = enter(stages.get(number), plans);
+                    } catch (FrozenPrefix.Stopped e) {
+                        interrupted = true;
+                        break;
+                    }
                 }
                 if (kept == null) {
                     kept = new Snapshot(parameters, changing);
@@ -154,7 +159,7 @@ public final class Trainer {
         if (before != null) {
             before.close();
         }
-        StagePlans plans = new StagePlans(network, graph, stage, parameters, data, options, standardise, observer);
+        StagePlans plans = new StagePlans(network, graph, stage, parameters, data, options, standardise, observer, stop);
         try {
             if (totalUpdates == 0) {
                 totalUpdates = options.epochs() * ((plans.batches() + options.accumulate() - 1) / options.accumulate());

@@ -26,6 +26,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** How runs end other than after their last epoch, what they warn of, and what the saved network is. */
 class TrainerEndsTest {
@@ -110,6 +112,28 @@ class TrainerEndsTest {
         assertTrue(task.trainer.interrupted());
         assertEquals(2, history.size());
         assertNull(history.get(1).valAccuracy());
+    }
+
+    @ParameterizedTest
+    @CsvSource({"true, features", "true, validation features", "false, feature statistics"})
+    void stopEndsAPassOfTheFrozenLayersAfterTheBatch(boolean cache, String pass) {
+        TinyOptions options = new TinyOptions();
+        options.cache = cache;
+        List<Integer> done = new ArrayList<>();
+        TrainObserver observer = new TrainObserver() {
+            @Override
+            public void pass(String what, int pictures, int all) {
+                if (what.equals(pass)) {
+                    done.add(pictures);
+                }
+            }
+        };
+        task.start();
+        Map<String, float[]> before = task.values();
+        assertEquals(List.of(), task.again("head", options, "none", observer, () -> !done.isEmpty()));
+        assertEquals(List.of(options.batch), done);
+        assertTrue(task.trainer.interrupted());
+        task.values().forEach((name, values) -> assertArrayEquals(before.get(name), values, name));
     }
 
     @Test
