@@ -44,6 +44,7 @@ struct DraftStep {
   int dout = -1, dout2 = -1, residual = -1, dresidual = -1, activated = -1, scratch = -1;
   std::vector<int> folded_norm;   // values gamma, beta, mean, variance of a norm folded into this step's weight
   double folded_eps = 0;
+  int item = -1;                  // ScatterRows: the trainable whose live rows are read from the arena of trainables
   std::unique_ptr<Kernel> kernel;
   bool removed = false;
 
@@ -85,9 +86,5 @@ struct Draft {
     return v;
   }
 };
-
-// The passes, in order. Each throws Error naming the node.
-void emit_steps(Draft& draft, const std::vector<int>& param_ids);  // needs_grad, forward, backward, update
-void fuse_steps(Draft& draft);                                      // epilogues and folded norms
 
 }  // namespace graft

@@ -1,9 +1,9 @@
-// Pass 3 of compilation: neighbouring steps become one where the column offers it. A step whose only reader is a residual add
-// or an activation stores that reader's result; a frozen batch norm behind a frozen convolution goes into its weight; the
-// backward of an activation goes into the backward of the batch norm before it, with the sum of two gradients in front.
+// Fusing: neighbouring steps become one where the column offers it. A step whose only reader is a residual add or an activation
+// stores that reader's result; a frozen batch norm behind a frozen convolution goes into its weight; the backward of an
+// activation goes into the backward of the batch norm before it, with the sum of two gradients in front.
 #include <algorithm>
 
-#include "draft.h"
+#include "passes.h"
 
 namespace graft {
 namespace {

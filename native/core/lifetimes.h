@@ -1,4 +1,4 @@
-// Pass 5: how long each value lives, which values may lie on each other, and where all of them lie in the arena.
+// How long each value lives, which values may lie on each other, and where all of them lie in the arena.
 #pragma once
 #include <vector>
 

@@ -1,0 +1,34 @@
+// What a plan takes of memory, counted by group and held against the limit before any of it is allocated.
+#include "passes.h"
+
+namespace graft {
+
+void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params, size_t limit, int batch) {
+  for (const auto& form : use.forms) {
+    memory.packed += form->bytes();
+    if (form->stale(params)) memory.packed_new += form->bytes();
+  }
+  size_t plain_new = 0;
+  for (int p : use.plain) {
+    const size_t bytes = 4 * static_cast<size_t>(params.shape(p).count());
+    memory.plain += bytes;
+    if (!params.has_plain(p)) plain_new += bytes;
+  }
+  const size_t trained_new = use.trained.items.empty() ? 0 : params.new_bytes(use.trained);
+  const size_t other = plain_new + memory.step_block;
+  const size_t fixed = memory.packed_new + trained_new + other;
+  const size_t needed = memory.arena + fixed;
+  if (needed <= limit) return;
+
+  auto mib = [](size_t bytes) { return text((bytes + (1 << 20) - 1) >> 20, " MiB"); };
+  std::string fits = "no batch fits";
+  if (fixed < limit && batch > 1) {
+    size_t fitting = static_cast<size_t>(static_cast<double>(limit - fixed) / memory.arena * batch);
+    if (fitting >= 1) fits = text("a batch of about ", fitting, " would fit");
+  }
+  throw Error(GRAFT_OUT_OF_MEMORY, text("the plan needs ", mib(needed), " and ", mib(limit), " are available: arena ", mib(memory.arena),
+              ", packed weights ", mib(memory.packed_new), ", weights, gradients and moments of what is trained ", mib(trained_new), ", other ",
+              mib(other), "; at batch ", batch, ", ", fits));
+}
+
+}  // namespace graft
