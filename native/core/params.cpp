@@ -91,7 +91,7 @@ void Params::source_file(const std::string& name, FileSource source) {
   e.file = std::move(source);
   e.file_is_truth = true;
   e.plain = Buffer();
-  e.version++;
+  touch(ids_[name]);
 }
 
 const TrainableItem* Params::trained_in_place(int id) const {
@@ -117,7 +117,7 @@ void Params::write(const std::string& name, const float* values, int64_t count) 
       });
     }
   }
-  e.version++;
+  touch(at);
 }
 
 void Params::read(const std::string& name, float* values, int64_t count) {

@@ -35,7 +35,6 @@ class Params {
   const std::string& name(int id) const { return entries_[id].name; }
   const Shape& shape(int id) const { return entries_[id].shape; }
   bool is_buffer(int id) const { return entries_[id].buffer; }
-  uint64_t version(int id) const { return entries_[id].version; }
 
   // What follows is for plans, under `lock`.
   // Gives every item its place in the arena and in the mask; returns the arena's elements.
@@ -50,7 +49,11 @@ class Params {
   bool has_plain(int id) const { return static_cast<bool>(entries_[id].plain); }
   // Copies the value, F32 row-major, to column memory.
   void load(int id, void* to);
-  void touch(int id) { entries_[id].version++; }
+  // The value of this parameter changed. Versions are read under `lock` too.
+  void touch(int id) { entries_[id].version = ++version_; }
+  uint64_t version(int id) const { return entries_[id].version; }
+  // Of the whole store: the same as long as no value changed.
+  uint64_t version() const { return version_; }
   // A form by key, shared by all plans that ask for it while one holds it.
   std::shared_ptr<Form> find_form(const std::string& key) const;
   void remember_form(const std::string& key, const std::shared_ptr<Form>& form) { forms_[key] = form; }
@@ -69,7 +72,7 @@ class Params {
     std::optional<FileSource> file;
     Buffer plain;
     bool file_is_truth = false;
-    uint64_t version = 1;
+    uint64_t version = 0;  // of the store when the value last changed
   };
   Entry& entry(const std::string& name);
   const TrainableItem* trained_in_place(int id) const;  // the arena holds the whole truth of it
@@ -84,6 +87,7 @@ class Params {
   std::shared_ptr<Trainables> trainables_;
   std::map<std::string, std::weak_ptr<Form>> forms_;
   std::map<std::string, std::weak_ptr<OpenFile>> files_;
+  uint64_t version_ = 0;
   mutable std::shared_mutex lock_;
 };
 

@@ -124,6 +124,23 @@ void Session::check_present() const {
           "the parameters are now trained by a plan for another set of tensors; compile this plan again");
 }
 
+bool Session::forms_current() {
+  const Params& params = plan_->params();
+  if (forms_version_ == params.version()) return true;
+  for (const auto& f : plan_->forms())
+    if (f->stale(params)) return false;
+  forms_version_ = params.version();
+  return true;
+}
+
+void Session::build_stale_forms() {
+  Params& params = plan_->params();
+  if (forms_version_ == params.version()) return;
+  for (const auto& f : plan_->forms())
+    if (f->stale(params)) f->build(params);
+  forms_version_ = params.version();
+}
+
 void Session::prepare_run(int phases) {
   check_present();
   if (phases & GRAFT_UPDATE) {
@@ -162,6 +179,7 @@ void Session::finish_run(int phases) {
   }
   if (phases & GRAFT_FORWARD)
     for (int p : plan_->tracked()) params.touch(p);
+  forms_version_ = params.version();  // what a plan changes itself is no source of its forms
 }
 
 template <class Visit>
@@ -184,19 +202,13 @@ void Session::execute(int phases, Visit visit) {
       }
       finish_run(due);
     };
-    auto any_stale = [&] {
-      for (const auto& f : plan_->forms())
-        if (f->stale(params)) return true;
-      return false;
-    };
     for (;;) {
       if (!plan_->changes_params()) {
         std::shared_lock<std::shared_mutex> readers(params.lock());
-        if (!any_stale()) return steps();
+        if (forms_current()) return steps();
       }
       std::unique_lock<std::shared_mutex> writer(params.lock());
-      for (const auto& f : plan_->forms())
-        if (f->stale(params)) f->build(params);
+      build_stale_forms();
       if (plan_->changes_params()) return steps();
     }
   };

@@ -2,6 +2,7 @@
 // happen on the device's lanes and allocate nothing.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,8 @@ class Session {
   template <class Visit>
   void execute(int phases, Visit visit);
   void check_present() const;  // the arena of trainables is still this plan's
+  bool forms_current();      // under the store's lock: whether every form of the plan is built from the present values
+  void build_stale_forms();  // under the store's writer lock
   void prepare_run(int phases);
   bool losses_finite();        // of the forward steps that have run
   void finish_run(int phases);
@@ -50,6 +53,7 @@ class Session {
   StepBlock host_, block_;
   bool dirty_ = true;
   uint64_t bound_generation_ = 0;
+  std::optional<uint64_t> forms_version_;  // of the store, for which the plan's forms are known to be current
   std::vector<void*> bound_plain_;
   std::vector<Bound> steps_;
 };
