@@ -145,6 +145,7 @@ void Session::prepare_run(int phases) {
   check_present();
   if (phases & GRAFT_UPDATE) {
     require(plan_->options().optimizer, "the plan was compiled without an optimizer: it cannot update");
+    require(plan_->trainables() != nullptr, "the plan trains nothing: it cannot update");
     host_.header->update = plan_->trainables()->updates + 1;
     dirty_ = true;
   }

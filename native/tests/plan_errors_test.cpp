@@ -92,6 +92,15 @@ int main(int argc, char** argv) {
     net.graph.output("y", net.node("linear", "y", {net.input("x", {2, 2}), net.parameter("w", {2, 2})}));
     net.compile("mode train\nbatch 2\ntrain 0 w");
   });
+  auto updates = [&](const std::string& name, const std::string& options, const std::string& part) {
+    rejects(name, part, [&](Net& net) {
+      classifier(net);
+      Bench(net, options).run(GRAFT_STEP);
+    });
+  };
+  updates("update without an optimizer", "mode train\ntrain 0 head.weight", "the plan was compiled without an optimizer: it cannot update");
+  updates("update of nothing", "mode train\noptimizer sgd", "the plan trains nothing: it cannot update");
+
   harness.test("a plan above the limit is refused before it takes memory, with bytes and a batch that would fit", [&] {
     Net net(cpu_device());
     net.graph.output("y", net.node("sigmoid", "s", {net.conv("c", net.input("x", {64, 32, 32, 3}), 32)}));
