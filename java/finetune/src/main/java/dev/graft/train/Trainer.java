@@ -1,14 +1,12 @@
 package dev.graft.train;
 
 import dev.graft.engine.Graph;
-import dev.graft.engine.Origin;
 import dev.graft.engine.Parameters;
 import dev.graft.engine.Plan;
 import dev.graft.model.Network;
 import dev.graft.tune.Method;
 import dev.graft.tune.Stage;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -19,9 +17,6 @@ import java.util.function.BooleanSupplier;
  * the store hold the result. One thread; whoever needs another loop writes one over {@link Plan}.
  */
 public final class Trainer {
-    /** Updates above this share of their weight's norm are warned of. */
-    private static final double LARGE_UPDATE = 0.1;
-
     private final Network network;
     private final Parameters parameters;
     private final Method method;
@@ -32,7 +27,7 @@ public final class Trainer {
     private final BooleanSupplier stop;
     private final Graph graph;
     private final boolean standardise;
-    private final Set<String> warned = new HashSet<>();
+    private final StepWatch watch;
     private final List<EpochRecord> history = new ArrayList<>();
     private int updates;
     private int totalUpdates;
@@ -55,6 +50,7 @@ public final class Trainer {
         this.options = options;
         this.observer = observer;
         this.stop = stop;
+        this.watch = new StepWatch(parameters, observer);
         if (data.val() == null && (options.patience() > 0 || method.plateauPatience() > 0)) {
             throw new IllegalArgumentException((options.patience() > 0 ? "patience is " + options.patience() : "strategy " + method.text())
                     + ", but there are no validation pictures to judge epochs by");
@@ -203,9 +199,7 @@ public final class Trainer {
             step++;
             pending++;
             double sum = plan.loss() * divisor;
-            if (!Double.isFinite(sum)) {
-                throw diverged(plan, epoch, step, sum);
-            }
+            watch.loss(plan, sum, epoch, step);
             loss += sum;
             correct += plan.correct();
             seen += rows;
@@ -216,7 +210,7 @@ public final class Trainer {
                 }
                 updates++;
                 pending = 0;
-                checkUpdate(plan, stage, epoch, step);
+                watch.update(plan, stage, updates, epoch, step);
             }
             observer.step(epoch + 1, step, plans.batches(), sum / rows, rate);
             interrupted = stop.getAsBoolean();
@@ -229,32 +223,6 @@ public final class Trainer {
     private void setRates(Plan plan, Stage stage, double rate) {
         for (int g = 0; g < stage.groups().size(); g++) {
             plan.rate(g, rate * stage.groups().get(g).rate());
-        }
-    }
-
-    private Diverged diverged(Plan plan, int epoch, int step, double loss) {
-        String where = plan.findNonFinite();
-        return new Diverged("the loss became " + loss + " in epoch " + (epoch + 1) + ", step " + step + "; the first value that is not finite is "
-                + (where.isEmpty() ? "the loss itself" : where) + ". A lower rate or clipping may help");
-    }
-
-    // A tensor that an update left without a finite value ends the run before it becomes the last good epoch. Pretrained matrices
-    // and filters that one update moves by more than a tenth of their norm are warned of.
-    private void checkUpdate(Plan plan, Stage stage, int epoch, int step) {
-        double[] norms = plan.updateNorms();
-        List<String> names = stage.trainable();
-        for (int i = 0; i < names.size(); i++) {
-            String name = names.get(i);
-            if (!Double.isFinite(norms[2 * i])) {
-                throw new Diverged("the update of epoch " + (epoch + 1) + ", step " + step + " moved " + name
-                        + " by what is not finite. A lower rate or clipping may help");
-            }
-            double share = norms[2 * i] / norms[2 * i + 1];
-            if (share > LARGE_UPDATE && parameters.declaration(name).origin() == Origin.CHECKPOINT
-                    && parameters.declaration(name).dims().size() > 1 && warned.add(name)) {
-                observer.warning(String.format("update %d moved %s by %.0f %% of its norm: the rate may be too high for pretrained weights",
-                        updates, name, 100 * share));
-            }
         }
     }
 }
