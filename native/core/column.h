@@ -50,6 +50,7 @@ struct Request {
   Epilogue epilogue;
   bool second_gradient = false;  // Backward: the result's gradient is dout + dout2
   bool residual_gradient = false;// Backward with epilogue: g is wanted in dresidual
+  bool recomputes = false;       // Backward with epilogue: `activated` is not given, what of it is needed is worked out again
   bool batch_statistics = false; // batch norm over the batch; running statistics are updated
   bool weights_may_pack = true;  // false: parameters are given plain
   DType compute = DType::F32;
@@ -146,6 +147,8 @@ class Column {
   // Whether a kernel of this request can take the epilogue, a second gradient, or accumulate into the gradient of input i.
   virtual bool fuses(const Request& request, const Epilogue& epilogue) const = 0;
   virtual bool takes_second_gradient(const Request& request) const = 0;
+  // Whether the backward can do without `activated`, reading all of the node's inputs instead.
+  virtual bool recomputes(const Request& request) const = 0;
   virtual bool accumulates(const Request& request, size_t input) const = 0;
 
   virtual std::unique_ptr<Kernel> prepare(const Request& request) = 0;

@@ -1,6 +1,7 @@
 // Fusing: neighbouring steps become one where the column offers it. A step whose only reader is a residual add or an activation
 // stores that reader's result; a frozen batch norm behind a frozen convolution goes into its weight; the backward of an
-// activation goes into the backward of the batch norm before it, with the sum of two gradients in front.
+// activation goes into the backward of the batch norm before it, with the sum of two gradients in front; a result that only this
+// backward would read again is not kept for it.
 #include <algorithm>
 
 #include "passes.h"
@@ -23,6 +24,7 @@ class Fuser {
     for (size_t i = 0; i < d_.steps.size(); i++) fuse_second_gradient(i);
     for (size_t i = 0; i < d_.steps.size(); i++) fuse_activation_backward(i);
     for (size_t i = 0; i < d_.steps.size(); i++) fuse_second_gradient(i);
+    for (size_t i = 0; i < d_.steps.size(); i++) recompute_result(i);
   }
 
  private:
@@ -169,6 +171,24 @@ class Fuser {
     if (others) norm.dresidual = g;
     norm.node += "+" + a.node;
     a.removed = true;
+    count();
+  }
+
+  // A result that backward reads only for its activation's slope need not be kept until then, where the column can work the
+  // slope out again from what the norm's backward reads anyway.
+  void recompute_result(size_t i) {
+    DraftStep& norm = d_.steps[i];
+    if (!backward_of_op(norm) || norm.activated < 0 || d_.values[norm.activated].keep || viewed_[norm.activated]) return;
+    for (int r : readers_[norm.activated])
+      if (r != static_cast<int>(i) && d_.steps[r].phase != kForward) return;
+    const int w = writer_[norm.activated];
+    if (w < 0 || norm.in[0] < 0) return;
+    const DraftStep& forward = d_.steps[w];
+    if (!forward_of(forward, "batch_norm") || forward.in[0] != norm.in[0] || forward.request.epilogue.residual) return;
+    if (!d_.column.recomputes(norm.request)) return;
+    norm.request.recomputes = true;
+    norm.activated = -1;
+    norm.in = forward.in;
     count();
   }
 

@@ -63,7 +63,7 @@ void forward(const Norm& n, const Args& a) {
 struct Backward {
   Norm norm;
   GradMode dx, dweight, dbias;
-  bool second, residual;
+  bool second, residual, again;  // again: the slope is worked out from x
 
   // The gradient before the epilogue has to be formed, or is the result's own.
   bool formed() const { return second || norm.tail.function != Function::None; }
@@ -76,9 +76,9 @@ struct Backward {
     const float *weight = floats(a.in[Weight]), *mean = floats(n.batch ? a.out[1] : a.in[RunningMean]);
     const bool wants_x = dx != GradMode::Ignore, wants_weight = dweight != GradMode::Ignore;
     // r holds rstd until the second pass needs it.
-    if (wants_x || wants_weight)
+    if (wants_x || wants_weight || again)
       for (int64_t c = 0; c < n.channels; c++) r[c] = n.batch ? floats(a.out[2])[c] : 1 / std::sqrt(floats(a.in[RunningVar])[c] + n.eps);
-    if (wants_x)
+    if (wants_x || again)  // as the forward's factor, bit by bit
       for (int64_t c = 0; c < n.channels; c++) p[c] = weight[c] * r[c];
 
     NormCall call{};
@@ -89,7 +89,11 @@ struct Backward {
     call.dout = a.dout;
     call.dout2 = second ? a.dout2 : nullptr;
     call.activated = a.activated;
-    call.x = wants_weight || (n.batch && wants_x) ? a.in[X] : nullptr;
+    call.x = wants_weight || (n.batch && wants_x) || again ? a.in[X] : nullptr;
+    if (again) {
+      call.slope_scale = p;
+      call.slope_shift = floats(a.in[Bias]);
+    }
     call.mean = call.x ? mean : p;  // where the sum with x is not wanted the mean was not given: any row of numbers serves
     if (residual) call.g = a.dresidual;
     else if (formed() && n.batch && wants_x) call.g = a.din[X];
@@ -135,8 +139,8 @@ std::unique_ptr<Kernel> make_batch_norm(const Request& r) {
   size_t small = aligned(4 * n.channels), sums = aligned(16 * n.channels) + reduction_scratch(n.rows, n.channels, 2);
   if (r.pass == Pass::Forward) return own("batch_norm", 2 * small + sums, [n](const Args& a) { forward(n, a); });
   if (mode_of(r, X) == GradMode::Accumulate) return nullptr;
-  Backward b{n, mode_of(r, X), mode_of(r, Weight), mode_of(r, Bias), r.second_gradient, r.residual_gradient};
-  return own("batch_norm_gradient", 3 * small + sums, [b](const Args& a) { b.run(a); });
+  Backward b{n, mode_of(r, X), mode_of(r, Weight), mode_of(r, Bias), r.second_gradient, r.residual_gradient, r.recomputes};
+  return own(r.recomputes ? "batch_norm_gradient_recomputing" : "batch_norm_gradient", 3 * small + sums, [b](const Args& a) { b.run(a); });
 }
 
 }  // namespace graft::cpu

@@ -109,6 +109,9 @@ class CpuColumn : public Column {
     const std::string op = r.name();
     return op == "batch_norm" || op == "layer_norm" || op == "softmax" || op == "dropout" || is_unary(op);
   }
+  bool recomputes(const Request& r) const override {
+    return r.name() == "batch_norm" && r.batch_statistics && r.epilogue.activation == Activation::Relu && !r.residual_gradient;
+  }
   bool accumulates(const Request& r, size_t input) const override {
     const std::string op = r.name();
     if (op == "conv2d" || op == "linear" || op == "batch_norm" || op == "layer_norm") return input > 0;

@@ -54,6 +54,7 @@ class ReferenceColumn : public Column {
     return implementation_of(request.op->name).epilogue && (request.pass == Pass::Forward || from_result);
   }
   bool takes_second_gradient(const Request&) const override { return true; }
+  bool recomputes(const Request&) const override { return false; }
   bool accumulates(const Request&, size_t) const override { return true; }
 
   std::unique_ptr<Kernel> prepare(const Request& request) override {

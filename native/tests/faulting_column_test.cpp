@@ -87,6 +87,7 @@ class FaultingColumn : public Column {
   size_t available_bytes() const override { return kRoom; }
   bool fuses(const Request& r, const Epilogue& e) const override { return column_->fuses(r, e); }
   bool takes_second_gradient(const Request& r) const override { return column_->takes_second_gradient(r); }
+  bool recomputes(const Request& r) const override { return column_->recomputes(r); }
   bool accumulates(const Request& r, size_t input) const override { return column_->accumulates(r, input); }
   std::unique_ptr<Kernel> prepare(const Request& r) override { return wrap(column_->prepare(r), r.inputs.size(), r.outputs.size()); }
   std::unique_ptr<Kernel> prepare(const ServiceRequest& r) override { return wrap(column_->prepare(r), r.inputs.size(), r.outputs.size()); }
@@ -106,6 +107,7 @@ class FaultingColumn : public Column {
 
 void network(Net& net) {
   int x = net.node("relu", "r", {net.norm("n", net.conv("c", net.input("x", {4, 6, 6, 3}), 8))});
+  x = net.node("max_pool", "half", {x}, "kernel_h=2,kernel_w=2,stride_h=2,stride_w=2");
   x = net.node("add", "sum", {x, net.norm("n2", net.conv("c2", x, 8))});
   int h = net.linear("head", net.node("dropout", "drop", {net.node("global_pool", "pool", {x})}, "rate=0.1"), 3);
   net.node("softmax_cross_entropy", "loss", {h, net.input("label", {4}, DType::I32)});

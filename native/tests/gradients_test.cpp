@@ -108,10 +108,34 @@ void expect_slope(Harness& harness, RandomNet& r) {
   harness.expect(std::fabs(slope - norm) <= 2e-3 * norm + 1e-3, "the loss rises by ", slope, " per unit, the gradient says ", norm);
 }
 
+// conv, norm over the batch, ReLU, max pool: the pool keeps positions, so nobody but the norm's backward would read the ReLU again.
+void expect_recomputed(Harness& harness) {
+  auto gradients_of = [&](std::shared_ptr<Device> device, const std::string& more, std::string* described) {
+    Net net(std::move(device), harness.seed());
+    int x = net.norm("n", net.conv("c", net.input("x", {4, 6, 6, 3}), 8));
+    x = net.node("max_pool", "half", {net.node("relu", "r", {x})}, "kernel_h=2,kernel_w=2,stride_h=2,stride_w=2");
+    net.loss("loss", net.linear("head", net.node("global_pool", "pool", {x}), 3));
+    Bench bench(net, "mode train\nbatch 4\noptimizer sgd\ntrain 0 c.weight\ntrain 0 n.weight\ntrain 0 n.bias\ntrain 0 head.weight\n"
+                     "track n.running_mean\ntrack n.running_var\n" + more);
+    bench.run(GRAFT_FORWARD | GRAFT_GRADIENTS);
+    *described = bench.plan->describe();
+    std::vector<std::vector<float>> all;
+    for (const char* name : {"c.weight", "n.weight", "n.bias", "head.weight"}) all.push_back(bench.read(text("gradient:", name)));
+    return all;
+  };
+  std::string plain, fused, kept;
+  auto expected = gradients_of(cpu_device(), "fuse 0\n", &plain), actual = gradients_of(cpu_device(), "", &fused);
+  for (size_t i = 0; i < expected.size(); i++) expect_near(harness, text("gradient ", i), expected[i], actual[i], 1e-5);
+  harness.expect(fused.find("recomputing") != std::string::npos, "no kernel works its slope out again: ", fused);
+  gradients_of(cpu_device(), "keep r\n", &kept);
+  harness.expect(kept.find("recomputing") == std::string::npos, "the result is kept, and its slope worked out again: ", kept);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Harness harness(argc, argv);
+  harness.test("a result that only its norm's backward would read is worked out again", [&] { expect_recomputed(harness); });
   const int nets = 40;
   for (int i = 0; i < nets; i++) {
     const uint64_t seed = harness.seed() * 1000 + i;

@@ -54,6 +54,7 @@ struct Variation {
   bool in_place = false;        // result on input 0, its gradient on dout
   bool may_pack = true;
   bool null_where_ignored = false;
+  bool recomputes = false;      // backward is not given the activated result
 };
 
 // Everything a case is fed with, in double.
@@ -200,6 +201,7 @@ inline Request make_request(const OpDef& op, const OpCase& c, DType storage, Pas
   r.epilogue = v.epilogue;
   r.second_gradient = pass == Pass::Backward && v.second_gradient;
   r.residual_gradient = pass == Pass::Backward && v.epilogue.residual;
+  r.recomputes = pass == Pass::Backward && v.recomputes;
   r.batch_statistics = c.batch_statistics;
   r.weights_may_pack = v.may_pack;
   r.compute = storage;
@@ -269,6 +271,7 @@ class CaseRun {
       std::vector<bool> wanted;
       for (GradMode mode : r.modes) wanted.push_back(mode != GradMode::Ignore);
       reads = op_.backward_reads(r.call(), wanted);
+      if (r.recomputes) reads.inputs.assign(r.inputs.size(), true);
     }
     std::vector<void*> in = input_addresses(*kernel, r, backward ? &reads : nullptr), out, din(r.inputs.size(), nullptr);
     for (size_t i = 0; i < r.outputs.size(); i++) {
@@ -284,7 +287,7 @@ class CaseRun {
     if (backward) {
       args.dout = operand(data_.dout);
       if (r.second_gradient) args.dout2 = operand(data_.dout2);
-      if (r.epilogue.activation != Activation::None) args.activated = operand(activated);
+      if (r.epilogue.activation != Activation::None && !r.recomputes) args.activated = operand(activated);
       if (r.residual_gradient) {
         residual_gradient_ = std::make_unique<Buffer>(column_, r.outputs[0]);
         args.dresidual = residual_gradient_->address();

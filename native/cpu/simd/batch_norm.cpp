@@ -75,8 +75,9 @@ void apply_rows(const T* x, const T* added, T* y, int64_t rows, int64_t channels
 }
 
 // What one backward reduction is made of, as template parameters so that each loop has no branch: a second gradient, g
-// stored, dx stored (frozen form). Every row is read before it is written: g and dx may lie on dout.
-template <class T, Function f, bool second, bool writes, bool frozen>
+// stored, dx stored (frozen form), the activation's slope from x (`again`). Every row is read before it is written: g and dx
+// may lie on dout.
+template <class T, Function f, bool again, bool second, bool writes, bool frozen>
 void reduce_gradient(const NormCall& call, double* sums, void* scratch) {
   const int64_t channels = call.channels;
   const T* dout = static_cast<const T*>(call.dout);
@@ -85,7 +86,7 @@ void reduce_gradient(const NormCall& call, double* sums, void* scratch) {
   const T* x = call.x ? static_cast<const T*>(call.x) : dout;  // any row at hand where the sum with x is not wanted
   T* g = static_cast<T*>(call.g);
   T* dx = static_cast<T*>(call.dx);
-  const float *scale = call.scale, *mean = call.mean;
+  const float *scale = call.scale, *mean = call.mean, *slope_scale = call.slope_scale, *slope_shift = call.slope_shift;
   const float slope = call.tail.slope;
   reduce_rows<2>(call.rows, channels, scratch, sums, [&](int64_t begin, int64_t end, float* sum) {
     float* product = sum + channels;
@@ -96,7 +97,8 @@ void reduce_gradient(const NormCall& call, double* sums, void* scratch) {
         float v = load(dout + at + c);
         const float centred = load(x + at + c) - mean[c];
         if constexpr (second) v += load(dout2 + at + c);
-        if constexpr (f != Function::None) v *= slope_at<f>(load(activated + at + c), slope);
+        if constexpr (again) v *= slope_at<f>(centred * slope_scale[c] + slope_shift[c], slope);
+        else if constexpr (f != Function::None) v *= slope_at<f>(load(activated + at + c), slope);
         sum[c] += v;
         product[c] += v * centred;
         if constexpr (writes) store(g + at + c, v);
@@ -111,9 +113,9 @@ struct Flag {
   static constexpr bool value = b;
 };
 
-template <class T, Function f>
+template <class T, Function f, bool again = false>
 void choose_reduction(const NormCall& call, double* sums, void* scratch) {
-  auto with = [&](auto second, auto writes, auto frozen) { reduce_gradient<T, f, second.value, writes.value, frozen.value>(call, sums, scratch); };
+  auto with = [&](auto second, auto writes, auto frozen) { reduce_gradient<T, f, again, second.value, writes.value, frozen.value>(call, sums, scratch); };
   auto third = [&](auto second, auto writes) { call.scale ? with(second, writes, Flag<true>()) : with(second, writes, Flag<false>()); };
   auto next = [&](auto second) { call.g ? third(second, Flag<true>()) : third(second, Flag<false>()); };
   call.dout2 ? next(Flag<true>()) : next(Flag<false>());
@@ -143,7 +145,7 @@ void norm_reduce(const NormCall& call, double* sums, void* scratch) {
   with_type(call.type, [&](auto e) {
     using T = decltype(e);
     switch (call.tail.function) {
-      case Function::Relu: return choose_reduction<T, Function::Relu>(call, sums, scratch);
+      case Function::Relu: return call.slope_shift ? choose_reduction<T, Function::Relu, true>(call, sums, scratch) : choose_reduction<T, Function::Relu>(call, sums, scratch);
       case Function::Relu6: return choose_reduction<T, Function::Relu6>(call, sums, scratch);
       case Function::LeakyRelu: return choose_reduction<T, Function::LeakyRelu>(call, sums, scratch);
       case Function::Sigmoid: return choose_reduction<T, Function::Sigmoid>(call, sums, scratch);

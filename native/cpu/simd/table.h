@@ -25,7 +25,9 @@ struct NormCall {
   Tail tail;
   const void* dout;
   const void* dout2;      // null: none
-  const void* activated;  // null: no activation
+  const void* activated;  // null: no activation, or its slope is that of (x - mean) * slope_scale + slope_shift
+  const float* slope_scale;
+  const float* slope_shift;  // null: not so
   const void* x;          // null: no sum with x is wanted
   const float* mean;
   void* g;                // where the gradient before the tail goes; null: nowhere
