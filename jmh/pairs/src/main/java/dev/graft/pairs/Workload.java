@@ -8,15 +8,15 @@ import java.util.stream.Collectors;
 /** The workloads of the speed list that run in processes of their own. Every side knows them by the same name. */
 public enum Workload {
     /** ResNet-18, 1000 classes, 32 images of 224 x 224: forward, backward and SGD with momentum on all parameters. */
-    RESNET18_FULL(List.of("f32", "bf16"), 3, 7),
+    RESNET18_FULL(List.of("f32", "bf16"), 2, 5),
     /** The same net with all but the classifier frozen; norms in their inference form. The prefix runs in every step. */
-    RESNET18_HEAD(List.of("f32", "bf16"), 3, 11),
+    RESNET18_HEAD(List.of("f32", "bf16"), 2, 7),
     /** The same net with layer4 and the classifier trained, layer4's norms on batch statistics, the rest frozen. */
-    RESNET18_LASTBLOCK(List.of("f32", "bf16"), 3, 9),
+    RESNET18_LASTBLOCK(List.of("f32", "bf16"), 2, 5),
     /** Softmax cross-entropy of 4096 x 32000 F32 logits with the gradient of the logits. */
-    SOFTMAX_CE(List.of("f32"), 3, 15),
+    SOFTMAX_CE(List.of("f32"), 3, 9),
     /** One AdamW update of 100 million F32 parameters in 100 tensors of a million, gradients given. */
-    ADAMW_100M(List.of("f32"), 3, 15),
+    ADAMW_100M(List.of("f32"), 3, 9),
     /** Two epochs of a new head on ResNet-18 with cached features; what counts is the second. Graft alone. */
     FEATURE_CACHE(List.of("f32"), 0, 1),
     /** An epoch of ResNet-18 full steps on JPEGs of 500 x 375, and how long they had to be waited for. Graft alone. */
