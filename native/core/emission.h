@@ -28,6 +28,9 @@ struct Emission {
   bool trained(int v) const { return item_of.count(v) > 0; }
   bool needs(int v) const { return v >= 0 && needs_gradient.count(v) > 0; }
   bool is_parameter(int v) const { return v >= 0 && draft.values[v].kind == DraftValue::Kind::Parameter; }
+  // The type a node computes in: the plan's, but F32 behind a global pool: tensors are small there, and a rounding of the features
+  // that a head is trained on is not averaged out by anything later.
+  DType compute(const Node& node) const;
   // A value for a gradient of v, of v's type.
   int new_gradient(int v);
   void add_service(Service service, std::vector<int> in, std::vector<int> out, Phase phase, const std::string& node, const RowRanges& rows = {});

@@ -27,6 +27,19 @@ void Emission::add_service(Service service, std::vector<int> in, std::vector<int
   draft.steps.push_back(std::move(s));
 }
 
+DType Emission::compute(const Node& node) const {
+  bool any = false;
+  for (size_t i = 0; i < node.inputs.size(); i++) {
+    const Role role = node.role(i);
+    if (role == Role::Full) return DType::F32;
+    if (role != Role::Data || node.inputs[i] < 0) continue;
+    const DraftValue& value = draft.values[draft.value_of[node.inputs[i]]];
+    if (value.kind == DraftValue::Kind::Input || value.kind == DraftValue::Kind::Parameter || value.type.dtype != DType::F32) return draft.options.compute;
+    any = true;
+  }
+  return any ? DType::F32 : draft.options.compute;
+}
+
 namespace {
 
 class Emitter {
@@ -60,7 +73,7 @@ class Emitter {
         made.param = param_ids_[v];
         parameters.push_back(value.name);
       } else if (value.kind == Value::Kind::Result && is_float(value.type.dtype) && !d_.graph.nodes()[value.node].op->loss) {
-        made.type.dtype = o.compute;
+        made.type.dtype = e_.compute(d_.graph.nodes()[value.node]);
       }
       int id = d_.add(std::move(made));
       d_.value_of.push_back(id);

@@ -23,7 +23,7 @@ class ForwardEmitter {
     p.op = node.op;
     p.name = node.name;
     for (size_t i = 0; i < node.inputs.size(); i++)
-      p.in.push_back(in_role(node.inputs[i] < 0 ? -1 : d_.value_of[node.inputs[i]], role(node, i)));
+      p.in.push_back(in_role(node.inputs[i] < 0 ? -1 : d_.value_of[node.inputs[i]], node.role(i), e_.compute(node)));
     for (int v : node.outputs) p.out.push_back(d_.value_of[v]);
     if (std::any_of(p.in.begin(), p.in.end(), [&](int v) { return e_.needs(v); })) e_.needs_gradient.insert(p.out[0]);
     p.request = request(node, p);
@@ -32,13 +32,11 @@ class ForwardEmitter {
     e_.nodes.push_back(std::move(p));
   }
 
-  static Role role(const Node& node, size_t input) { return node.op->inputs[std::min(input, node.op->inputs.size() - 1)].role; }
-
   // v in the type that the role asks for: a conversion is placed once per value and type. Weights that are parameters
   // themselves are converted by the column as it packs them.
-  int in_role(int v, Role role) {
+  int in_role(int v, Role role, DType compute) {
     if (v < 0 || role == Role::Exact || (role == Role::Weight && e_.is_parameter(v))) return v;
-    DType wanted = role == Role::Full || role == Role::Vector ? DType::F32 : d_.options.compute;
+    DType wanted = role == Role::Full || role == Role::Vector ? DType::F32 : compute;
     if (!is_float(d_.values[v].type.dtype) || d_.values[v].type.dtype == wanted) return v;
     auto [it, fresh] = converted_.try_emplace({v, wanted}, -1);
     if (!fresh) return it->second;
@@ -66,12 +64,12 @@ class ForwardEmitter {
       const int v = p.in[i];
       r.inputs.push_back(type_of(v));
       r.constant.push_back(e_.is_parameter(v) && !e_.trained(v) && !o.tracked.count(d_.values[v].name));
-      if (v >= 0 && role(node, i) == Role::Weight && !e_.is_parameter(v)) r.weights_may_pack = false;
+      if (v >= 0 && node.role(i) == Role::Weight && !e_.is_parameter(v)) r.weights_may_pack = false;
     }
     for (int v : p.out) r.outputs.push_back(type_of(v));
     r.modes.assign(p.in.size(), GradMode::Ignore);
     r.preferred.resize(p.in.size());
-    r.compute = o.compute;
+    r.compute = e_.compute(node);
     r.batch = o.batch;
     if (node.op->statistics) {
       const std::string &mean = d_.values[p.in[3]].name, &variance = d_.values[p.in[4]].name;

@@ -1,5 +1,6 @@
 // A graph as the caller describes it: inputs, parameters and nodes in order of creation, with types inferred as they come.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,6 +15,7 @@ struct Node {
   Attributes attributes;     // complete: defaults filled in
   std::vector<int> inputs;   // value ids, -1 where an optional input is absent
   std::vector<int> outputs;  // value ids: result, then saved values
+  Role role(size_t input) const { return op->inputs[std::min(input, op->inputs.size() - 1)].role; }
 };
 
 struct Value {

@@ -17,7 +17,7 @@ enum class Role {
   Weight,  // a matrix or filter, in the compute type, packed as the column likes
   Vector,  // F32 always: biases, norm parameters, statistics
   Exact,   // in the type it was given: labels, targets
-  Full,    // an activation that must be F32: logits of a loss
+  Full,    // an activation that must be F32: logits of a loss, what a global pool averages
 };
 
 enum class Activation : uint8_t { None, Relu, Relu6, LeakyRelu, Sigmoid, GeluExact, GeluTanh, Silu };

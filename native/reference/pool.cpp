@@ -234,7 +234,7 @@ void add_pool() {
 
   OpDef global;
   global.name = "global_pool";
-  global.inputs = {{"x"}};
+  global.inputs = {{"x", Role::Full}};
   global.attributes = {{"max"}, {"keep"}};
   global.infer = global_infer;
   global.backward_reads = global_reads;
