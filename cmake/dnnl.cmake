@@ -1,5 +1,6 @@
 # oneDNN out of the jar org.bytedeco:dnnl (classifier jar): it has no development link and its own CMake configuration
 # names a file that the jar lacks, so the library is imported by hand.
+include_guard(GLOBAL)
 if(NOT EXISTS ${DNNL_ROOT}/libdnnl.so.3)
   message(FATAL_ERROR "graft: DNNL_ROOT=${DNNL_ROOT} holds no libdnnl.so.3; the Maven build unpacks it there")
 endif()

@@ -1,6 +1,10 @@
 // The table of one instruction set.
 #include "table.h"
 
+#if !(GRAFT_ISA_NEEDS)
+#error "compiled without the instruction set that this table is named after"
+#endif
+
 #define GRAFT_TEXT_OF(x) #x
 #define GRAFT_TEXT(x) GRAFT_TEXT_OF(x)
 
