@@ -26,6 +26,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalDouble;
@@ -35,7 +36,7 @@ import javax.imageio.ImageIO;
 /**
  * Reruns the accuracy figures that the project holds itself to, on real checkpoints and pictures, into one CSV: a row a
  * run, appended as it comes, and a row a mean. Not a test: it takes about half an hour. Arguments: folder of the data, CSV,
- * and words; only figures whose name contains one of them run.
+ * and words; only figures whose name contains one of them run, and only in one precision where a word is {@code f32} or {@code bf16}.
  */
 final class AccuracyFigures {
     private static final String HEADER = "figure,precision,seed,accuracy,floor,reference,seconds,note\n";
@@ -46,12 +47,15 @@ final class AccuracyFigures {
     private final Path images;
     private final Path csv;
     private final List<String> words;
+    private final List<Precision> precisions;
 
     private AccuracyFigures(Path data, Path csv, List<String> words) {
         this.weights = data.resolve("weights");
         this.images = data.resolve("images");
         this.csv = csv;
-        this.words = words;
+        this.words = words.stream().filter(w -> Arrays.stream(Precision.values()).noneMatch(p -> name(p).equals(w))).toList();
+        List<Precision> named = Arrays.stream(Precision.values()).filter(p -> words.contains(name(p))).toList();
+        this.precisions = named.isEmpty() ? List.of(Precision.values()) : named;
     }
 
     public static void main(String[] arguments) throws IOException {
@@ -68,13 +72,13 @@ final class AccuracyFigures {
 
     // Published checkpoints as they are; 2 of 2000 pictures are 0.1 points.
     private void untouched() throws IOException {
-        Path sheets = wanted("untouched") ? sheets() : null;
+        Path sheets = wanted("untouched") && precisions.contains(Precision.F32) ? sheets() : null;
         untouched("cifar_resnet20", "cifar_resnet20-12fca82f.th", sheets, 81.45, 99.85);
         untouched("cifar_resnet56", "cifar_resnet56-4bfd9763.th", sheets, 83.85, 100.00);
     }
 
     private void untouched(String model, String file, Path sheets, double jpeg, double lossless) {
-        if (wanted("untouched")) {
+        if (wanted("untouched") && precisions.contains(Precision.F32)) {
             evaluate("untouched " + model + " jpeg test", model, file, images.resolve("cifar10_jpeg_5k_2k.zip"), true, jpeg);
             evaluate("untouched " + model + " lossless sheets", model, file, sheets, false, lossless);
         }
@@ -161,7 +165,7 @@ final class AccuracyFigures {
         if (!wanted(figure)) {
             return;
         }
-        for (Precision precision : Precision.values()) {
+        for (Precision precision : precisions) {
             List<Double> accuracies = new ArrayList<>();
             double seconds = 0;
             for (int seed : seeds) {
