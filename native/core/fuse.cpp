@@ -51,8 +51,9 @@ class Fuser {
     return readers_[v][0];
   }
 
+  // Whether a residual may join as s stores; the column says which operations take one.
   bool producer(const DraftStep& s) const {
-    return forward_of(s, "conv2d") || forward_of(s, "linear") || forward_of(s, "batch_norm");
+    return !s.removed && s.kind == DraftStep::Kind::Op && s.request.pass == Pass::Forward && s.request.op->name != "add";
   }
 
   // conv or linear, all constant, then a batch norm in inference form: the norm goes into weight and bias.
