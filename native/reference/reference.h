@@ -140,6 +140,7 @@ inline OpDef::Reads reads_nothing(const OpCall& call, const std::vector<bool>&) 
 void add_linear_and_matmul();
 void add_conv2d();
 void add_batch_norm();
+void add_lora_linear();
 void add_layer_norm();
 void add_activations();
 void add_broadcast();

@@ -23,6 +23,7 @@ void fill() {
     reference::add_linear_and_matmul();
     reference::add_conv2d();
     reference::add_batch_norm();
+    reference::add_lora_linear();
     reference::add_layer_norm();
     reference::add_activations();
     reference::add_broadcast();

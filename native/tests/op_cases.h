@@ -18,6 +18,50 @@ inline OpTest linear_test() {
   return t;
 }
 
+inline OpTest lora_linear_test() {
+  OpTest t{"lora_linear", {}, kReordered};
+  auto one = [&](std::string label, Shape x, int64_t out, int64_t rank) -> OpCase& {
+    const int64_t in = x[-1];
+    t.cases.push_back({std::move(label), {{x}, {{out, in}}, {{out}}, {{rank, in}}, {{out, rank}}, absent(), absent(), absent()}, {{"factor", 0.5}}, int(x[0])});
+    return t.cases.back();
+  };
+  for (int64_t rows : {1, 17})
+    for (int64_t in : {1, 33})
+      for (int64_t out : {1, 17}) one(text("rows", rows, "_in", in, "_out", out), {rows, in}, out, 3);
+  for (int64_t rank : {1, 2, 7, 8, 16, 17, 33, 64, 256}) one(text("rank", rank), {5, 19}, 21, rank);
+  one("three_axes", {2, 7, 17}, 33, 4);
+  one("blocks", {3, 45, 70}, 150, 5).attributes["factor"] = -2;
+  one("without_bias", {7, 33}, 17, 8).inputs[2] = absent();
+  one("other_branch", {7, 33}, 17, 8).inputs[5] = {{7, 33}};
+  // Query and value of a fused qkv; what lies between and behind them gets no update.
+  auto sliced = [&](std::string label, Shape x) -> OpCase& {
+    OpCase& c = one(std::move(label), x, 57, 3);
+    c.inputs[3] = {{2 * 3, x[-1]}};
+    c.inputs[4] = {{2 * 17, 3}};
+    c.attributes["slices"] = 2;
+    c.attributes["width"] = 17;
+    c.attributes["start0"] = 1;
+    c.attributes["start1"] = 35;
+    return c;
+  };
+  sliced("slices", {7, 33});
+  sliced("slices_other_branch", {2, 3, 33}).inputs[5] = {{2, 3, 33}};
+  auto grouped = [](OpCase& c) -> OpCase& {
+    for (size_t i : {3, 4}) c.inputs[i] = {{3, c.inputs[i].shape[0], c.inputs[i].shape[1]}};
+    c.inputs[6] = {{c.inputs[0].shape[0]}, Fill::Adapters};
+    return c;
+  };
+  auto scaled = [](OpCase& c) -> OpCase& {
+    c.inputs[7] = {{3}};
+    return c;
+  };
+  grouped(one("adapters", {17, 33}, 17, 4));
+  scaled(grouped(one("adapters_scaled", {13, 5, 33}, 33, 8)));
+  scaled(grouped(one("adapters_rank33", {9, 2, 17}, 19, 33)));
+  scaled(grouped(sliced("adapters_slices_other_branch", {11, 3, 33}))).inputs[5] = {{11, 3, 33}};
+  return t;
+}
+
 inline OpTest matmul_test() {
   OpTest t{"matmul", {}, kReordered};
   for (int ta : {0, 1})
@@ -252,7 +296,7 @@ inline OpTest elementwise_loss_test(const char* op, Fill target) {
 }
 
 inline std::vector<OpTest> all_op_tests() {
-  return {linear_test(), matmul_test(), conv2d_test(), batch_norm_test(), layer_norm_test(), unary_test("relu"),
+  return {linear_test(), lora_linear_test(), matmul_test(), conv2d_test(), batch_norm_test(), layer_norm_test(), unary_test("relu"),
           unary_test("relu6"), unary_test("leaky_relu", {{"slope", 0.1}}), unary_test("sigmoid"), unary_test("silu"), gelu_test(),
           broadcast_test("add"), broadcast_test("multiply"), scale_test(), max_pool_test(), avg_pool_test(),
           global_pool_test(), reshape_test(), transpose_test(), concat_test(), slice_test(), pad_test(), dropout_test(),
@@ -297,7 +341,7 @@ inline std::vector<Variation> gradient_variations(const OpDef& op, const OpCase&
     all.push_back({"in_place", modes(GradMode::Overwrite)});
     all.back().in_place = true;
   }
-  if (op.name == "linear" || op.name == "conv2d") {
+  if (op.name == "linear" || op.name == "lora_linear" || op.name == "conv2d") {
     all.push_back({"unpacked", modes(GradMode::Overwrite)});
     all.back().may_pack = false;
   }

@@ -14,6 +14,7 @@ enum class Fill {
   ClearOfKinks,   // at least 0.1 from 0 and 6, in -4 .. 10
   Distinct,       // a shuffle of bf16 numbers, all different
   Labels,         // I32, 0 .. classes - 1
+  Adapters,       // I32, -1 (none) .. 2
   Distribution,   // rows that sum to 1
   Bits,           // 0 or 1
 };
@@ -82,7 +83,7 @@ inline TensorType input_type(const OpDef& op, const OpCase& c, size_t i, DType s
     none.shape.rank = -1;
     return none;
   }
-  if (c.inputs[i].fill == Fill::Labels) return {DType::I32, c.inputs[i].shape};
+  if (c.inputs[i].fill == Fill::Labels || c.inputs[i].fill == Fill::Adapters) return {DType::I32, c.inputs[i].shape};
   Role role = input_def(op, i).role;
   bool full = role == Role::Vector || role == Role::Full || role == Role::Exact;
   return {full && storage != DType::F64 ? DType::F32 : storage, c.inputs[i].shape};
@@ -112,6 +113,7 @@ inline std::vector<double> fill(const Operand& operand, int64_t classes, Random 
       break;
     }
     case Fill::Labels: values[i] = static_cast<double>(random.below(classes)); break;
+    case Fill::Adapters: values[i] = static_cast<double>(random.below(4)) - 1; break;
     case Fill::Distribution: values[i] = random.uniform(0.1, 1); break;
     case Fill::Bits: values[i] = static_cast<double>(random.below(2)); break;
   }

@@ -9,12 +9,16 @@ namespace {
 
 TensorType f32(Shape shape) { return {DType::F32, shape}; }
 
+const TensorType kNone = [] {
+  TensorType none;
+  none.shape.rank = -1;
+  return none;
+}();
+
 std::vector<TensorType> infer(const char* name, std::vector<TensorType> inputs, Attributes attributes = {}) {
   const OpDef* op = find_op(name);
   require(op, "there is no operation ", name);
-  TensorType none;
-  none.shape.rank = -1;
-  inputs.resize(std::max(inputs.size(), op->inputs.size()), none);
+  inputs.resize(std::max(inputs.size(), op->inputs.size()), kNone);
   for (const AttributeDef& a : op->attributes) attributes.emplace(a.name, a.fallback);
   return op->infer({attributes, inputs});
 }
@@ -35,6 +39,9 @@ struct Bad {
 
 const std::vector<Good> kGood = {
     {"linear", {f32({2, 5, 3}), f32({4, 3})}, {}, {2, 5, 4}},
+    {"lora_linear", {f32({2, 5, 3}), f32({4, 3}), kNone, f32({2, 3}), f32({4, 2})}, {{"factor", 1}}, {2, 5, 4}},
+    {"lora_linear", {f32({2, 5, 3}), f32({9, 3}), kNone, f32({6, 4, 3}), f32({6, 6, 2}), kNone, {DType::I32, {2}}, f32({6})},
+     {{"factor", 1}, {"slices", 2}, {"width", 3}, {"start1", 6}}, {2, 5, 9}},
     {"matmul", {f32({2, 1, 3, 5}), f32({7, 5, 4})}, {}, {2, 7, 3, 4}},
     {"conv2d", {f32({2, 224, 224, 3}), f32({64, 7, 7, 3})},
      {{"stride_h", 2}, {"stride_w", 2}, {"pad_top", 3}, {"pad_left", 3}, {"pad_bottom", 3}, {"pad_right", 3}}, {2, 112, 112, 64}},
@@ -51,9 +58,30 @@ const std::vector<Good> kGood = {
     {"add", {f32({3, 1, 5}), f32({4, 1})}, {}, {3, 4, 5}},
 };
 
+// Inputs of lora_linear on x [2, 3, 3] and weight [5, 3].
+std::vector<TensorType> lora(Shape a, Shape b, TensorType z = kNone, TensorType adapter = kNone, TensorType scales = kNone) {
+  return {f32({2, 3, 3}), f32({5, 3}), f32({5}), f32(a), f32(b), z, adapter, scales};
+}
+
 const std::vector<Bad> kBad = {
     {"linear", {f32({2, 3}), f32({5, 4})}, {}, "x [2, 3] has 3 features, weight [5, 4] expects 4"},
     {"linear", {f32({2, 4}), f32({5, 4}), f32({4})}, {}, "bias must be [5], got [4]"},
+    {"lora_linear", lora({3, 3}, {5, 2}), {{"factor", 1}}, "a must be [2, 3] for 1 slices of rank 2 (the last axis of b [5, 2]) over 3 features, got [3, 3]"},
+    {"lora_linear", lora({2, 3}, {4, 2}), {{"factor", 1}}, "b must be [5, 2] for 1 slices of 5 columns, got [4, 2]"},
+    {"lora_linear", lora({2, 3}, {2, 5, 2}), {{"factor", 1}}, "a and b must have two axes, got [2, 3] and [2, 5, 2]"},
+    {"lora_linear", lora({2, 3}, {5, 2}, kNone, {DType::I32, {2}}), {{"factor", 1}}, "a and b must have three axes, the adapter's first"},
+    {"lora_linear", lora({2, 2, 3}, {3, 5, 2}, kNone, {DType::I32, {2}}), {{"factor", 1}}, "b must be [2, 5, 2]"},
+    {"lora_linear", lora({2, 2, 3}, {2, 5, 2}, kNone, {DType::I32, {4}}), {{"factor", 1}}, "one number per sample of the 6 rows, got i32 [4]"},
+    {"lora_linear", lora({2, 2, 3}, {2, 5, 2}, kNone, f32({2})), {{"factor", 1}}, "got f32 [2]"},
+    {"lora_linear", lora({2, 2, 3}, {2, 5, 2}, kNone, {DType::I32, {2}}, f32({3})), {{"factor", 1}}, "scales must be [2], got [3]"},
+    {"lora_linear", lora({2, 3}, {5, 2}, kNone, kNone, f32({1})), {{"factor", 1}}, "scales are per adapter and need adapter"},
+    {"lora_linear", lora({2, 3}, {5, 2}, f32({2, 3})), {{"factor", 1}}, "z must be as x [2, 3, 3], got [2, 3]"},
+    {"lora_linear", lora({2, 3}, {5, 2}), {{"factor", NAN}}, "factor must be finite, got nan"},
+    {"lora_linear", lora({2, 3}, {5, 2}), {{"factor", 1}, {"slices", 9}}, "slices must lie in 1..8, got 9"},
+    {"lora_linear", lora({2, 3}, {5, 2}), {{"factor", 1}, {"width", 6}}, "width must lie in 0..5, got 6"},
+    {"lora_linear", lora({4, 3}, {4, 2}), {{"factor", 1}, {"slices", 2}, {"width", 2}, {"start1", 1}}, "slice 1 is columns 1..2 behind column 1"},
+    {"lora_linear", lora({2, 3}, {2, 2}), {{"factor", 1}, {"width", 2}, {"start0", 4}}, "within the 5 columns, but slice 0 is columns 4..5"},
+    {"lora_linear", {f32({2, 4}), f32({5, 3}), kNone, f32({1, 3}), f32({5, 1})}, {{"factor", 1}}, "x [2, 4] has 4 features, weight [5, 3] expects 3"},
     {"matmul", {f32({2, 3}), f32({4, 5})}, {}, "a [2, 3] is summed over 3 elements, b [4, 5] over 4"},
     {"matmul", {f32({2, 2, 3}), f32({3, 3, 5})}, {}, "leading axes must be equal or 1, got [2, 2, 3] and [3, 3, 5]"},
     {"conv2d", {f32({1, 8, 8, 256}), f32({64, 3, 3, 128})}, {}, "has 256 channels a group, weight [64, 3, 3, 128] expects 128"},

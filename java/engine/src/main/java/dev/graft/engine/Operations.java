@@ -15,6 +15,24 @@ public abstract sealed class Operations permits GraphBuilder {
         return node("linear", name, Map.of(), x, weight, bias);
     }
 
+    /** {@link #loraLinear(String, Value, Value, Value, Value, Value, LowRank)} with one update of all columns. */
+    public Value loraLinear(String name, Value x, Value weight, Value bias, Value a, Value b, double factor) {
+        return loraLinear(name, x, weight, bias, a, b, LowRank.of(factor));
+    }
+
+    /**
+     * A linear layer with a low-rank update (LoRA, Hu et al. 2021) inside its product: x [..., K] times the transpose of
+     * weight [C, K], plus bias [C] or null, and on each slice of the columns factor * (z aᵀ) bᵀ added. With weight frozen no
+     * activation is kept for it.
+     *
+     * @param a [slices * rank, K], or [adapters, slices * rank, K] where the update has an adapter per sample
+     * @param b [slices * width, rank], or [adapters, slices * width, rank]
+     */
+    public Value loraLinear(String name, Value x, Value weight, Value bias, Value a, Value b, LowRank update) {
+        return node("lora_linear", name, update.attributes(), x, weight, bias, a, b, update.z(), update.adapter(),
+                update.scales());
+    }
+
     /** The product of a [..., M, K] and b [..., K, N] over the last two axes. */
     public Value matmul(String name, Value a, Value b) {
         return matmul(name, a, b, false, false, 1);

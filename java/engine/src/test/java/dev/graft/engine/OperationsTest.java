@@ -32,6 +32,19 @@ class OperationsTest {
     }
 
     @Test
+    void lowRankUpdates() {
+        Value weight = g.parameter("w", 9, 6);
+        Value bias = g.parameter("bias", 9);
+        g.loraLinear("whole", sequence, weight, bias, g.parameter("a", 2, 6), g.parameter("b", 9, 2), 0.5);
+        sized("whole", 0, 5, 9);
+        Value adapter = g.input("adapter", DType.I32, 0);
+        LowRank update = LowRank.of(0.5).slices(3, 0, 6).reading(g.dropout("z", sequence, 0.1))
+                .adapters(adapter, g.parameter("scales", 4));
+        g.loraLinear("grouped", sequence, weight, bias, g.parameter("as", 4, 4, 6), g.parameter("bs", 4, 6, 2), update);
+        sized("grouped", 0, 5, 9);
+    }
+
+    @Test
     void norms() {
         g.batchNorm("bn", image, g.parameter("w", 4), g.parameter("b", 4), g.buffer("mean", 4), g.buffer("var", 4), 1e-5, 0.1);
         sized("bn", 0, 9, 8, 4);
