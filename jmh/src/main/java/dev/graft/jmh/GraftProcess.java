@@ -26,6 +26,7 @@ public final class GraftProcess {
             case ADAMW_100M -> new AdamWStep(threads);
             case FEATURE_CACHE -> new CachedHead(precision, threads, settings);
             case LOADER -> new LoaderEpoch(precision, threads, settings);
+            default -> throw new IllegalArgumentException("Graft does not run " + request.workload().id());
         };
         System.out.println(Measurement.of(step, request.warmup(), request.steps(), settings).json());
         if (step instanceof AutoCloseable open) {

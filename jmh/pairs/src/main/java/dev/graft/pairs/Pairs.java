@@ -107,7 +107,7 @@ public final class Pairs implements Callable<Integer> {
 
     private void round(Journal journal, Workload workload, String precision, int round)
             throws IOException, InterruptedException {
-        List<Side> order = new ArrayList<>(sides.stream().filter(side -> side.runs(workload, precision)).sorted().toList());
+        List<Side> order = new ArrayList<>(sides.stream().filter(side -> workload.runsOn(side, precision)).sorted().toList());
         if (round % 2 == 1) {
             Collections.reverse(order);
         }

@@ -14,7 +14,7 @@ import java.util.Map;
 enum Side {
     /** Graft as installed: nothing preloaded, no variable set but the count of threads. */
     GRAFT("jmh", "graft-jmh", "dev.graft.jmh.GraftProcess"),
-    /** The PyTorch preset set up by somebody who knows: channels-last, autocast in bf16, tcmalloc preloaded. */
+    /** The PyTorch preset set up by somebody who knows: channels-last, autocast in bf16, tcmalloc preloaded, MKL where a BLAS counts. */
     TUNED("jmh/peers", "graft-peers", "dev.graft.peers.Peer"),
     /** The PyTorch preset as its samples use it. */
     UNTUNED("jmh/peers", "graft-peers", "dev.graft.peers.Peer"),
@@ -43,10 +43,6 @@ enum Side {
         return name().toLowerCase(Locale.ROOT);
     }
 
-    boolean runs(Workload workload, String precision) {
-        return this == GRAFT || workload.compared() && (this != UNTUNED || precision.equals("f32"));
-    }
-
     /**
      * The process that carries out {@code request}, not yet started.
      *
@@ -54,7 +50,7 @@ enum Side {
      * @throws IllegalStateException if the side's program, or what it needs preloaded, is not there
      */
     ProcessBuilder process(Path root, Request request) {
-        List<String> command = main == null ? binary(root) : java(root);
+        List<String> command = main == null ? binary(root) : java(root, request.workload());
         command.addAll(request.words());
         ProcessBuilder process = new ProcessBuilder(command).directory(root.toFile());
         Map<String, String> environment = process.environment();
@@ -78,7 +74,7 @@ enum Side {
         return new ArrayList<>(List.of(executable.toString()));
     }
 
-    private List<String> java(Path root) {
+    private List<String> java(Path root, Workload workload) {
         Path target = root.resolve(folder).resolve("target");
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
@@ -86,7 +82,12 @@ enum Side {
         if (Runtime.version().feature() >= 24) {
             command.add("--enable-native-access=ALL-UNNAMED");
         }
-        command.add("-Dorg.bytedeco.javacpp.cachedir=" + root.resolve("jmh/target/natives").resolve(id()));
+        // which BLAS it is stands in the folder of unpacked natives as a link, so that each needs its own
+        boolean mkl = this == TUNED && workload.needsBlas();
+        command.add("-Dorg.bytedeco.javacpp.cachedir=" + root.resolve("jmh/target/natives").resolve(id() + (mkl ? "-mkl" : "")));
+        if (mkl) {
+            command.add("-Dorg.bytedeco.openblas.load=mkl");
+        }
         command.add("-cp");
         command.add(jar(target) + File.pathSeparator + target.resolve("lib") + "/*");
         command.add(main);

@@ -71,26 +71,6 @@ final class ResNet18 extends Module {
         return fc.forward(adaptive_avg_pool2d(x, 1, 1).flatten(1, -1));
     }
 
-    /** The parameters that want a gradient. */
-    TensorVector trainable() {
-        TensorVector all = parameters();
-        TensorVector wanted = new TensorVector();
-        for (long i = 0; i < all.size(); i++) {
-            if (all.get(i).requires_grad()) {
-                wanted.push_back(all.get(i));
-            }
-        }
-        return wanted;
-    }
-
-    static long elements(TensorVector tensors) {
-        long sum = 0;
-        for (long i = 0; i < tensors.size(); i++) {
-            sum += tensors.get(i).numel();
-        }
-        return sum;
-    }
-
     private Tensor stem(Tensor images) {
         Tensor x = relu_(bn1.forward(conv1.forward(images)));
         return max_pool2d(x, new long[] {3, 3}, new long[] {2, 2}, new long[] {1, 1}, new long[] {1, 1}, false);

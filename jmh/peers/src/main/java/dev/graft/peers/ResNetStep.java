@@ -1,11 +1,7 @@
 package dev.graft.peers;
 
-import static org.bytedeco.pytorch.global.torch.clear_cache;
 import static org.bytedeco.pytorch.global.torch.cross_entropy;
 import static org.bytedeco.pytorch.global.torch.randn;
-import static org.bytedeco.pytorch.global.torch.set_autocast_cache_enabled;
-import static org.bytedeco.pytorch.global.torch.set_autocast_dtype;
-import static org.bytedeco.pytorch.global.torch.set_autocast_enabled;
 
 import dev.graft.pairs.Step;
 import java.util.Map;
@@ -15,9 +11,7 @@ import org.bytedeco.pytorch.SGD;
 import org.bytedeco.pytorch.SGDOptions;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorVector;
-import org.bytedeco.pytorch.global.torch.DeviceType;
 import org.bytedeco.pytorch.global.torch.MemoryFormat;
-import org.bytedeco.pytorch.global.torch.ScalarType;
 
 /**
  * A training step of ResNet-18 on one fixed batch of 32 images: SGD with momentum 0.9. The rate, 0.002, is small enough
@@ -39,12 +33,12 @@ final class ResNetStep implements Step {
         net = new ResNet18(frozenBlocks, format);
         images = randn(BATCH, 3, 224, 224).contiguous(format);
         labels = Tensor.create(LongStream.range(0, BATCH).map(i -> i * 31 % 1000).toArray());
-        TensorVector trainable = net.trainable();
+        TensorVector trainable = Trained.of(net);
         SGDOptions options = new SGDOptions(RATE);
         options.momentum().put(0.9);
         optimizer = new SGD(trainable, options);
-        settings.put("parameters", String.valueOf(ResNet18.elements(net.parameters())));
-        settings.put("trainable", String.valueOf(ResNet18.elements(trainable)));
+        settings.put("parameters", String.valueOf(Trained.elements(net.parameters())));
+        settings.put("trainable", String.valueOf(Trained.elements(trainable)));
         settings.put("format", tuned ? "channels_last" : "contiguous");
     }
 
@@ -53,26 +47,10 @@ final class ResNetStep implements Step {
         // without a scope each step's tensors wait for the garbage collector
         try (PointerScope scope = new PointerScope()) {
             optimizer.zero_grad();
-            Tensor loss = loss();
+            Tensor loss = Autocast.around(autocast, () -> cross_entropy(net.forward(images), labels));
             loss.backward();
             optimizer.step();
             return loss.item_float();
-        }
-    }
-
-    /** Forward and loss under autocast; backward follows the types that forward chose. */
-    private Tensor loss() {
-        if (!autocast) {
-            return cross_entropy(net.forward(images), labels);
-        }
-        set_autocast_enabled(DeviceType.CPU, true);
-        set_autocast_dtype(DeviceType.CPU, ScalarType.BFloat16);
-        set_autocast_cache_enabled(true);
-        try {
-            return cross_entropy(net.forward(images), labels);
-        } finally {
-            clear_cache();
-            set_autocast_enabled(DeviceType.CPU, false);
         }
     }
 }
