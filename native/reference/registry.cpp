@@ -31,6 +31,7 @@ void fill() {
     reference::add_movement();
     reference::add_dropout();
     reference::add_softmax();
+    reference::add_attention();
     reference::add_losses();
   });
 }

@@ -258,6 +258,33 @@ inline OpTest softmax_test() {
   return t;
 }
 
+inline OpTest attention_test() {
+  OpTest t{"attention", {}, kReordered};
+  // [batch, queries, heads x size] and [batch, keys, heads x size]; keys 0: packed.
+  auto add = [&](const char* label, int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t size, Attributes attributes, bool padded) {
+    const int64_t width = heads * size;
+    attributes["heads"] = static_cast<double>(heads);
+    OpCase c{label, {{{batch, queries, keys ? width : 3 * width}}, absent(), absent(), absent()}, std::move(attributes), int(batch)};
+    if (keys) c.inputs[1] = c.inputs[2] = {{batch, keys, width}};
+    if (padded) c.inputs[3] = {{batch}, Fill::Counts};  // the first sample has no key, the last more than there are
+    t.cases.push_back(c);
+  };
+  add("packed", 2, 7, 0, 3, 5, {}, false);
+  add("packed_one_token", 3, 1, 0, 1, 1, {}, false);
+  add("packed_causal_padded", 3, 7, 0, 2, 17, {{"causal", 1}}, true);
+  add("packed_197", 1, 197, 0, 1, 64, {}, false);
+  add("packed_33_padded", 3, 33, 0, 1, 33, {}, true);
+  add("packed_causal_129", 1, 129, 0, 2, 32, {{"causal", 1}}, false);
+  add("apart", 2, 5, 9, 2, 8, {}, false);
+  add("apart_one_query", 2, 1, 65, 3, 16, {{"scale", 0.5}}, false);
+  add("apart_two_keys", 2, 7, 2, 1, 7, {}, false);  // the gradients of one are 0, which leaves no relative error
+  add("apart_padded", 3, 17, 7, 2, 3, {{"scale", 1}}, true);
+  add("apart_causal_more_queries", 1, 19, 7, 1, 128, {{"causal", 1}}, false);
+  add("apart_causal_more_keys_padded", 3, 7, 19, 1, 40, {{"causal", 1}}, true);
+  add("apart_1025_keys", 1, 3, 1025, 1, 9, {}, false);
+  return t;
+}
+
 inline OpTest softmax_cross_entropy_test() {
   OpTest t{"softmax_cross_entropy", {}, kReordered};
   auto add = [&](const char* label, int64_t rows, int64_t k, bool soft, bool weighted, Attributes attributes) -> OpCase& {
@@ -300,7 +327,7 @@ inline std::vector<OpTest> all_op_tests() {
           unary_test("relu6"), unary_test("leaky_relu", {{"slope", 0.1}}), unary_test("sigmoid"), unary_test("silu"), gelu_test(),
           broadcast_test("add"), broadcast_test("multiply"), scale_test(), max_pool_test(), avg_pool_test(),
           global_pool_test(), reshape_test(), transpose_test(), concat_test(), slice_test(), pad_test(), dropout_test(),
-          softmax_test(), softmax_cross_entropy_test(), elementwise_loss_test("bce_with_logits", Fill::Bits),
+          softmax_test(), attention_test(), softmax_cross_entropy_test(), elementwise_loss_test("bce_with_logits", Fill::Bits),
           elementwise_loss_test("mse", Fill::Normal), elementwise_loss_test("mae", Fill::Normal)};
 }
 

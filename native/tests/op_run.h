@@ -17,6 +17,7 @@ enum class Fill {
   Adapters,       // I32, -1 (none) .. 2
   Distribution,   // rows that sum to 1
   Bits,           // 0 or 1
+  Counts,         // I32: 0, 4, 8, ...
 };
 
 struct Operand {
@@ -83,7 +84,8 @@ inline TensorType input_type(const OpDef& op, const OpCase& c, size_t i, DType s
     none.shape.rank = -1;
     return none;
   }
-  if (c.inputs[i].fill == Fill::Labels || c.inputs[i].fill == Fill::Adapters) return {DType::I32, c.inputs[i].shape};
+  const Fill drawn = c.inputs[i].fill;
+  if (drawn == Fill::Labels || drawn == Fill::Adapters || drawn == Fill::Counts) return {DType::I32, c.inputs[i].shape};
   Role role = input_def(op, i).role;
   bool full = role == Role::Vector || role == Role::Full || role == Role::Exact;
   return {full && storage != DType::F64 ? DType::F32 : storage, c.inputs[i].shape};
@@ -116,6 +118,7 @@ inline std::vector<double> fill(const Operand& operand, int64_t classes, Random 
     case Fill::Adapters: values[i] = static_cast<double>(random.below(4)) - 1; break;
     case Fill::Distribution: values[i] = random.uniform(0.1, 1); break;
     case Fill::Bits: values[i] = static_cast<double>(random.below(2)); break;
+    case Fill::Counts: values[i] = 4.0 * static_cast<double>(i); break;
   }
   if (operand.fill == Fill::Distribution)
     for (size_t row = 0; row < values.size(); row += last) {

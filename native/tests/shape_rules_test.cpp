@@ -56,6 +56,8 @@ const std::vector<Good> kGood = {
     {"pad", {f32({4, 7})}, {{"axis", -1}, {"before", 1}, {"after", 2}}, {4, 10}},
     {"concat", {f32({4, 7}), f32({4, 1}), f32({4, 2})}, {{"axis", -1}}, {4, 10}},
     {"add", {f32({3, 1, 5}), f32({4, 1})}, {}, {3, 4, 5}},
+    {"attention", {f32({2, 7, 18})}, {{"heads", 3}}, {2, 7, 6}},
+    {"attention", {f32({2, 1025, 6}), f32({2, 9, 6}), f32({2, 9, 6}), {DType::I32, {2}}}, {{"heads", 3}}, {2, 1025, 6}},
 };
 
 // Inputs of lora_linear on x [2, 3, 3] and weight [5, 3].
@@ -103,6 +105,16 @@ const std::vector<Bad> kBad = {
     {"dropout", {f32({4})}, {{"rate", 1.5}}, "rate must lie in 0..1, got 1.5"},
     {"softmax_cross_entropy", {f32({4, 3}), {DType::I32, {5}}}, {}, "i32 targets must be [4] for logits [4, 3], got [5]"},
     {"softmax_cross_entropy", {f32({4, 3}), {DType::U8, {4}}}, {}, "target must be i32 [4] or f32 [4, 3], got u8 [4]"},
+    {"attention", {f32({2, 7})}, {{"heads", 1}}, "query must be [batch, tokens, width], got [2, 7]"},
+    {"attention", {f32({2, 7, 20})}, {{"heads", 2}}, "the width of the packed query [2, 7, 20] must be a multiple of 3 * 2 heads"},
+    {"attention", {f32({2, 7, 8}), f32({2, 5, 8}), f32({2, 5, 8})}, {{"heads", 3}}, "the width of query [2, 7, 8] must be a multiple of 3 heads"},
+    {"attention", {f32({2, 7, 8}), f32({2, 5, 8})}, {{"heads", 2}}, "only key came"},
+    {"attention", {f32({2, 7, 8}), f32({3, 5, 8}), f32({3, 5, 8})}, {{"heads", 2}}, "key must be [2, keys, 8] for query [2, 7, 8], got [3, 5, 8]"},
+    {"attention", {f32({2, 7, 8}), f32({2, 5, 8}), f32({2, 6, 8})}, {{"heads", 2}}, "value must be as key [2, 5, 8], got [2, 6, 8]"},
+    {"attention", {f32({2, 7, 8}), f32({2, 5, 8}), f32({2, 5, 8}), f32({2})}, {{"heads", 2}}, "keys must be i32 [2], got f32 [2]"},
+    {"attention", {f32({2, 7, 6})}, {{"heads", 0}}, "heads must be at least 1, got 0"},
+    {"attention", {f32({2, 7, 6})}, {{"heads", 2}, {"causal", 2}}, "causal must be 0 or 1, got 2"},
+    {"attention", {f32({2, 7, 6})}, {{"heads", 2}, {"scale", -1}}, "scale must be a positive number, or 0 for 1 / sqrt(head size), got -1"},
     {"mse", {f32({4, 3}), f32({4})}, {}, "target must be as x [4, 3], got [4]"},
 };
 

@@ -76,6 +76,10 @@ public final class Graph {
     private static List<Value> resolve(Map<String, Entry> known, Node node) {
         List<Value> inputs = new ArrayList<>(node.inputs().size());
         for (Value input : node.inputs()) {
+            if (input.equals(Value.ABSENT)) {
+                inputs.add(input);
+                continue;
+            }
             Entry entry = known.get(input.name());
             if (entry == null) {
                 throw new IllegalArgumentException(

@@ -41,17 +41,11 @@ public final class GraphBuilder extends Operations {
     @Override
     public Value node(String op, String name, Map<String, Double> attributes, Value... inputs) {
         List<Value> read = new ArrayList<>(inputs.length);
-        for (int i = 0; i < inputs.length; i++) {
-            if (inputs[i] == null) {
-                for (int j = i + 1; j < inputs.length; j++) {
-                    if (inputs[j] != null) {
-                        throw new IllegalArgumentException("node " + name + ": operand " + j + " of " + op
-                                + " is given but operand " + i + " is not");
-                    }
-                }
-                break;
-            }
-            read.add(here(name, inputs[i]));
+        for (Value input : inputs) {
+            read.add(input == null || input.equals(Value.ABSENT) ? Value.ABSENT : here(name, input));
+        }
+        while (!read.isEmpty() && read.get(read.size() - 1).equals(Value.ABSENT)) {
+            read.remove(read.size() - 1);
         }
         return define(new Node(op, next(name), read, attributes));
     }

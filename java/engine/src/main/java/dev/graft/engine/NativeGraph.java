@@ -48,7 +48,8 @@ final class NativeGraph implements AutoCloseable {
             Status.check(Graft.graft_graph_parameter(graph, param.name(), dims.length, dims, number));
         } else {
             Node node = (Node) entry;
-            int[] inputs = node.inputs().stream().mapToInt(v -> numbers[v.id()]).toArray();
+            int[] inputs = node.inputs().stream()
+                    .mapToInt(v -> v.equals(Value.ABSENT) ? ABSENT : numbers[v.id()]).toArray();
             Status.check(Graft.graft_graph_node(graph, node.op(), node.name(), inputs, inputs.length,
                     text(node.attributes()), number));
         }

@@ -13,7 +13,7 @@ import java.util.TreeMap;
  *
  * @param op name of the operation
  * @param value the value it defines, whose name is the node's
- * @param inputs values read; optional ones are left out at the end
+ * @param inputs values read; optional ones are left out at the end, and before others they are a value without a name
  * @param attributes numbers by name
  */
 public record Node(String op, Value value, List<Value> inputs, Map<String, Double> attributes) implements Entry {

@@ -63,6 +63,31 @@ public abstract sealed class Operations permits GraphBuilder {
         return node("layer_norm", name, numbers("eps", eps), x, weight, bias);
     }
 
+    /** {@link #attention(String, Value, Value, Value, Value, int, boolean)} of every token to all. */
+    public Value selfAttention(String name, Value qkv, int heads) {
+        return selfAttention(name, qkv, null, heads, false);
+    }
+
+    /**
+     * {@link #attention(String, Value, Value, Value, Value, int, boolean)} of tokens to each other: qkv [N, T, 3 * C] holds query,
+     * key and value of a token side by side, each {@code heads} times the head size. The result is [N, T, C].
+     */
+    public Value selfAttention(String name, Value qkv, Value keys, int heads, boolean causal) {
+        return attention(name, qkv, null, null, keys, heads, causal);
+    }
+
+    /**
+     * Scaled dot-product attention: in each head the values' mean, weighted by softmax(query * key / sqrt(head size)). It keeps
+     * no matrix of scores. Query [N, T, C], key and value [N, S, C], C being {@code heads} times the head size; the result is
+     * [N, T, C]. A query that counts no key gets zeros, and no gradient flows from it.
+     *
+     * @param keys I32 [N], how many of the first keys of each sample count, or null: all
+     * @param causal whether query i counts no key behind i
+     */
+    public Value attention(String name, Value query, Value key, Value value, Value keys, int heads, boolean causal) {
+        return node("attention", name, numbers("heads", heads, "causal", bit(causal)), query, key, value, keys);
+    }
+
     /** max(x, 0). */
     public Value relu(String name, Value x) {
         return node("relu", name, Map.of(), x);

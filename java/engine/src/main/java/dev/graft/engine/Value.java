@@ -10,6 +10,9 @@ import java.util.Objects;
  * @param name unique within the graph
  */
 public record Value(int id, String name) {
+    /** Stands for an optional operand that is left out before one that is given. */
+    static final Value ABSENT = new Value(-1, "");
+
     /** Checks the name. */
     public Value {
         Objects.requireNonNull(name, "name of a value");

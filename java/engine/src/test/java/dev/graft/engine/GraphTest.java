@@ -35,13 +35,17 @@ class GraphTest {
     }
 
     @Test
-    void optionalOperandsAreLeftOutAtTheEndOnly() {
+    void optionalOperandsMayBeLeftOut() {
         GraphBuilder g = Graph.builder();
         Value x = g.input("x", DType.F32, 0, 2);
-        Value w = g.parameter("w", 2);
+        Value b = g.parameter("b", 2);
         g.layerNorm("plain", x, null, null, 1e-5);
-        assertThrows(IllegalArgumentException.class, () -> g.layerNorm("bias.only", x, null, w, 1e-5));
+        g.output("y", g.layerNorm("bias.only", x, null, b, 1e-5));
         assertEquals(1, ((Node) g.build().entry("plain")).inputs().size());
+        assertEquals(List.of("x", "", "b"), ((Node) g.build().entry("bias.only")).inputs().stream().map(Value::name).toList());
+        Graph renamed = g.build().rename("b", "shift");
+        assertEquals(g.build(), renamed.rename("shift", "b"));
+        assertEquals(List.of(0L, 2L), renamed.dims("bias.only"));
     }
 
     @Test

@@ -53,6 +53,20 @@ class OperationsTest {
     }
 
     @Test
+    void attention() {
+        Value keys = g.input("keys", DType.I32, 0);
+        Value memory = g.input("memory", DType.F32, 0, 7, 6);
+        g.attention("cross", sequence, memory, memory, keys, 3, false);
+        sized("cross", 0, 5, 6);
+        g.attention("causal", sequence, memory, memory, null, 2, true);
+        sized("causal", 0, 5, 6);
+        g.selfAttention("self", sequence, 2);
+        sized("self", 0, 5, 2);
+        g.selfAttention("self.padded", sequence, keys, 1, true);
+        sized("self.padded", 0, 5, 2);
+    }
+
+    @Test
     void pointwise() {
         g.relu("relu", rows);
         g.relu6("relu6", rows);
