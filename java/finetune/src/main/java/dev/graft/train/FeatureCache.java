@@ -6,6 +6,7 @@ import dev.graft.data.Sample;
 import dev.graft.engine.Graph;
 import dev.graft.engine.Session;
 import dev.graft.engine.Split;
+import dev.graft.model.Network;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -24,6 +25,11 @@ final class FeatureCache {
     private FeatureCache(List<String> boundary, List<Sample> samples) {
         this.samples = samples;
         boundary.forEach(name -> values.put(name, new float[samples.size()][]));
+    }
+
+    /** Whether there is a frozen prefix whose values are all that the rest reads of a picture: an adapter of the first layer reads pixels. */
+    static boolean suffices(Split split) {
+        return !split.boundary().isEmpty() && split.suffix().find(Network.PIXELS).isEmpty();
     }
 
     /** Bytes that the boundary of a prefix takes for a number of pictures. */

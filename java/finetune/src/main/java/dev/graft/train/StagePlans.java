@@ -60,7 +60,7 @@ final class StagePlans implements AutoCloseable {
         }
         try {
             Split split = graph.split(live);
-            boolean cached = !split.boundary().isEmpty() && options.cache() && data.training().deterministic() && fits(split, observer);
+            boolean cached = FeatureCache.suffices(split) && options.cache() && data.training().deterministic() && fits(split, observer);
             if (cached || standardise) {
                 Plan plan = Plan.compile(split.prefix(), parameters, evaluation().build(), workspace);
                 try (FrozenPrefix prefix = new FrozenPrefix(plan, data.threads(), observer, stop)) {

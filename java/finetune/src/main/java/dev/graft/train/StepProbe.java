@@ -21,7 +21,7 @@ public record StepProbe(String memory, double stepSeconds, double prefixSeconds)
     public static StepProbe of(Network network, Stage stage, Parameters parameters, TrainOptions options, boolean deterministic) {
         Graph graph = TrainingGraph.of(network.graph(), options.labelSmoothing());
         Split split = graph.split(stage.live());
-        boolean cached = options.cache() && deterministic && !split.boundary().isEmpty();
+        boolean cached = options.cache() && deterministic && FeatureCache.suffices(split);
         Snapshot statistics = new Snapshot(parameters, stage.tracked());
         try (Workspace workspace = parameters.device().workspace()) {
             PlanOptions.Builder b = PlanOptions.train(options.batch(), options.optimizer()).precision(options.precision()).groups(1);
