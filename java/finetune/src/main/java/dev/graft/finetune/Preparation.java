@@ -5,6 +5,7 @@ import dev.graft.data.Dataset;
 import dev.graft.data.Limits;
 import dev.graft.data.Pipeline;
 import dev.graft.engine.Device;
+import dev.graft.engine.Param;
 import dev.graft.engine.Parameters;
 import dev.graft.model.Architecture;
 import dev.graft.model.Checkpoint;
@@ -29,6 +30,9 @@ final class Preparation implements AutoCloseable {
     final Settings settings;
     final Dataset dataset;
     final Card card;
+    /** As it is saved. */
+    final Network published;
+    /** As it is trained: what the method makes of the published one. */
     final Network network;
     final boolean freshHead;
     final Device device;
@@ -44,21 +48,27 @@ final class Preparation implements AutoCloseable {
         this.card = CardChoice.of(keys, preprocess, file, architecture.card());
         int classes = dataset.classes().size();
         this.freshHead = file == null || !keepsHead(settings, architecture, file, dataset);
-        this.network = architecture.network(card.crop(), classes, settings.train().dropout());
+        this.published = architecture.network(card.crop(), classes, settings.train().dropout());
+        this.network = settings.method().rewrite(published);
         // What no checkpoint gives: without a file everything.
-        List<String> fresh = file == null ? network.graph().parameters().stream().map(p -> p.value().name()).toList()
-                : freshHead ? network.head().parameters() : List.of();
-        this.stages = stages(settings, network, fresh);
+        List<String> all = published.graph().parameters().stream().map(Param::name).toList();
+        List<String> fresh = file == null ? all : freshHead ? published.head().parameters() : List.of();
+        this.stages = stages(settings, network, unpublished(network, all, fresh));
         this.data = TrainData.of(dataset.train(), dataset.val(), Pipeline.training(card, settings.augmentation(), settings.train().seed()),
                 Pipeline.evaluation(card), settings.threads());
         this.device = Device.open("cpu", settings.threads(), 1);
         try {
             this.parameters = device.parameters();
-            this.report = Checkpoint.load(network, file, fresh, settings.train().seed(), parameters);
+            this.report = Checkpoint.load(published, file, fresh, settings.train().seed(), parameters);
+            Checkpoint.add(network, settings.train().seed(), parameters);
         } catch (RuntimeException | Error e) {
             device.close();
             throw e;
         }
+    }
+
+    private static List<String> unpublished(Network network, List<String> published, List<String> fresh) {
+        return network.graph().parameters().stream().map(Param::name).filter(p -> fresh.contains(p) || !published.contains(p)).toList();
     }
 
     private static List<Stage> stages(Settings settings, Network network, List<String> fresh) {

@@ -68,6 +68,16 @@ public final class Checkpoint {
         return report;
     }
 
+    /** Declares what a method added to a network, that is what the store does not have yet, and gives it its starts. */
+    public static void add(Network network, long seed, Parameters into) {
+        for (Param p : network.graph().parameters()) {
+            if (!into.contains(p.name())) {
+                into.declare(p.name(), p.dims(), p.buffer(), Origin.METHOD);
+                into.write(p.name(), network.starts().get(p.name()).values(seed, p.name(), Math.toIntExact(p.count())));
+            }
+        }
+    }
+
     /** The network's parameters as a published file has them, read from the store when they are written. */
     public static List<TensorSource> tensors(Network network, Parameters from) {
         return network.graph().parameters().stream().map(p -> (TensorSource) new Stored(p, from)).toList();

@@ -12,9 +12,15 @@ import java.util.Set;
  * A way of fine-tuning: which parameters train at which stage. A method is a pure function of the network; the trainer
  * compiles one plan a stage.
  */
-public sealed interface Method {
+public sealed interface Method
+        permits Method.Scratch, Method.Full, Method.Head, Method.PartialFrom, Method.PartialTrain, Method.Gradual, LowRankAdaptation {
     /** Name and settings as the command takes them. */
     String text();
+
+    /** The network that is trained; stages and names below are of this one. Its answers are at first those of the network that is given. */
+    default Network rewrite(Network network) {
+        return network;
+    }
 
     /** Whether it starts from pretrained weights. */
     default boolean pretrained() {

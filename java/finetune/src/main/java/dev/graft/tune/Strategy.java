@@ -10,7 +10,9 @@ import java.util.Set;
 /** Reads a method from the command's grammar: {@code NAME[:key=value,...]}, lists joined by {@code +}. */
 public final class Strategy {
     private static final Map<String, Set<String>> KNOWN = Map.of("scratch", Set.of(), "head", Set.of(), "full", Set.of(),
-            "partial", Set.of("from", "train"), "gradual", Set.of("every", "patience"));
+            "partial", Set.of("from", "train"), "gradual", Set.of("every", "patience"),
+            "lora", Set.of("r", "alpha", "targets", "rslora", "dropout", "train", "every", "patience"));
+    private static final int RANK = 8;
 
     private Strategy() {
     }
@@ -23,7 +25,7 @@ public final class Strategy {
         String name = colon < 0 ? text : text.substring(0, colon);
         Set<String> keys = KNOWN.get(name);
         if (keys == null) {
-            throw new IllegalArgumentException("no strategy " + name + suggestion(name, KNOWN.keySet()) + "; known are full, gradual, head, partial, scratch");
+            throw new IllegalArgumentException("no strategy " + name + suggestion(name, KNOWN.keySet()) + "; known are " + String.join(", ", KNOWN.keySet().stream().sorted().toList()));
         }
         Map<String, String> given = settings(text, colon < 0 ? "" : text.substring(colon + 1), keys);
         return switch (name) {
@@ -31,6 +33,7 @@ public final class Strategy {
             case "head" -> new Method.Head();
             case "full" -> new Method.Full();
             case "gradual" -> new Method.Gradual(whole(text, given, "every"), whole(text, given, "patience"));
+            case "lora" -> lora(text, given);
             default -> partial(text, given);
         };
     }
@@ -42,8 +45,23 @@ public final class Strategy {
         if (given.containsKey("from")) {
             return new Method.PartialFrom(given.get("from"));
         }
-        List<Glob> patterns = Arrays.stream(given.get("train").split("\\+")).map(Glob::new).toList();
-        return new Method.PartialTrain(patterns);
+        return new Method.PartialTrain(globs(given.get("train")));
+    }
+
+    private static Method lora(String text, Map<String, String> given) {
+        int rank = given.containsKey("r") ? whole(text, given, "r") : RANK;
+        double stabilised = number(text, given, "rslora", 0);
+        if (stabilised != 0 && stabilised != 1) {
+            throw new IllegalArgumentException("strategy " + text + ": rslora is " + given.get("rslora") + ", expected 0 or 1");
+        }
+        boolean staged = given.containsKey("every") || given.containsKey("patience");
+        return new LowRankAdaptation(rank, number(text, given, "alpha", 2.0 * rank), stabilised == 1, number(text, given, "dropout", 0),
+                LowRankTarget.parseAll(given.getOrDefault("targets", "*")), given.containsKey("train") ? globs(given.get("train")) : List.of(),
+                staged ? new Method.Gradual(whole(text, given, "every"), whole(text, given, "patience")) : null);
+    }
+
+    private static List<Glob> globs(String joined) {
+        return Arrays.stream(joined.split("\\+")).map(Glob::new).toList();
     }
 
     private static Map<String, String> settings(String text, String source, Set<String> keys) {
@@ -76,6 +94,14 @@ public final class Strategy {
             return Integer.parseInt(given.get(key));
         } catch (NumberFormatException e) {
             throw new IllegalArgumentException("strategy " + text + ": " + key + " is no whole number: " + given.get(key), e);
+        }
+    }
+
+    private static double number(String text, Map<String, String> given, String key, double otherwise) {
+        try {
+            return given.containsKey(key) ? Double.parseDouble(given.get(key)) : otherwise;
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException("strategy " + text + ": " + key + " is no number: " + given.get(key), e);
         }
     }
 

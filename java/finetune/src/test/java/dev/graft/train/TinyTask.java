@@ -13,6 +13,7 @@ import dev.graft.engine.Param;
 import dev.graft.engine.Parameters;
 import dev.graft.engine.Philox;
 import dev.graft.engine.Value;
+import dev.graft.model.Checkpoint;
 import dev.graft.model.LayerGroup;
 import dev.graft.model.Network;
 import dev.graft.model.Start;
@@ -49,7 +50,8 @@ final class TinyTask implements AutoCloseable {
     final Device device = Device.open("cpu", 1, 1);
     private final Card card = new Card(SIZE, SIZE, new float[] {.5f, .5f, .5f}, new float[] {.25f, .25f, .25f}, Interpolation.BILINEAR,
             ChannelOrder.RGB, "test");
-    /** Of the last run. */
+    /** Of the last run: as its strategy trains the network. */
+    Network trained;
     Parameters parameters;
     Trainer trainer;
 
@@ -114,6 +116,12 @@ final class TinyTask implements AutoCloseable {
 
     /** Fresh parameters, the same every time. */
     Parameters start() {
+        return start("full");
+    }
+
+    /** Fresh parameters, the same every time, with those that a strategy adds. */
+    Parameters start(String strategy) {
+        trained = Strategy.parse(strategy).rewrite(network);
         if (parameters != null) {
             parameters.close();
         }
@@ -123,15 +131,17 @@ final class TinyTask implements AutoCloseable {
             parameters.declare(p.name(), p.dims(), p.buffer(), origin);
             parameters.write(p.name(), network.starts().get(p.name()).values(7, p.name(), (int) p.count()));
         }
+        Checkpoint.add(trained, 7, parameters);
         return parameters;
     }
 
     /** Stages of a strategy under these options. */
     List<Stage> stages(String strategy, TrainOptions options) {
         Method method = Strategy.parse(strategy);
+        Network rewritten = method.rewrite(network);
         List<Stage> stages = new ArrayList<>();
-        for (int s = 0; s < method.stages(network); s++) {
-            stages.add(Stage.of(method, s, network, options.norms(), options.rates(),
+        for (int s = 0; s < method.stages(rewritten); s++) {
+            stages.add(Stage.of(method, s, rewritten, options.norms(), options.rates(),
                     new Stage.Regularisation(options.weightDecay(), options.l2sp()), network.head().parameters()));
         }
         return stages;
@@ -150,21 +160,21 @@ final class TinyTask implements AutoCloseable {
 
     /** Trains fresh parameters. */
     List<EpochRecord> train(String strategy, TinyOptions options, String augmentation, TrainObserver observer, BooleanSupplier stop) {
-        start();
+        start(strategy);
         return again(strategy, options, augmentation, observer, stop);
     }
 
     /** Trains the parameters as they are. */
     List<EpochRecord> again(String strategy, TinyOptions options, String augmentation, TrainObserver observer, BooleanSupplier stop) {
         TrainOptions o = options.build();
-        trainer = new Trainer(network, parameters, Strategy.parse(strategy), stages(strategy, o), data(augmentation, true, o), o, observer, stop);
+        trainer = new Trainer(trained, parameters, Strategy.parse(strategy), stages(strategy, o), data(augmentation, true, o), o, observer, stop);
         return trainer.run();
     }
 
     /** All parameters and statistics as they are now. */
     Map<String, float[]> values() {
         Map<String, float[]> values = new TreeMap<>();
-        network.graph().parameters().forEach(p -> values.put(p.name(), parameters.read(p.name())));
+        trained.graph().parameters().forEach(p -> values.put(p.name(), parameters.read(p.name())));
         return values;
     }
 

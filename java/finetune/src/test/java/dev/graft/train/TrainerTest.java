@@ -44,11 +44,12 @@ class TrainerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"head", "partial:from=layer", "partial:train=bn2+fc", "gradual:every=1", "full"})
+    @ValueSource(strings = {"head", "partial:from=layer", "partial:train=bn2+fc", "gradual:every=1", "full",
+        "lora:r=2,targets=conv2,dropout=0.2", "lora:r=2,train=bn2,every=1"})
     void frozenTensorsKeepTheirBitsAndTrainableOnesMove(String strategy) {
         TinyOptions options = new TinyOptions();
         options.epochs = 2;
-        task.start();
+        task.start(strategy);
         Map<String, float[]> before = task.values();
         List<EpochRecord> history = task.train(strategy, options);
         Set<String> live = new HashSet<>();
@@ -74,7 +75,7 @@ class TrainerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"head", "partial:from=layer"})
+    @ValueSource(strings = {"head", "partial:from=layer", "lora:r=2,targets=conv2"})
     void cachedFeaturesTrainTheSameWeights(String strategy) {
         TinyOptions options = new TinyOptions();
         List<Integer> passes = new ArrayList<>();
@@ -101,6 +102,16 @@ class TrainerTest {
     }
 
     @Test
+    void frozenPrefixBesideAnAdapterOfTheFirstLayerIsNotCached() {
+        TinyOptions options = new TinyOptions();
+        task.train("lora:r=2", options);
+        Map<String, float[]> expected = task.values();
+        options.cache = false;
+        task.train("lora:r=2", options);
+        task.values().forEach((name, values) -> assertArrayEquals(expected.get(name), values, name));
+    }
+
+    @Test
     void randomPicturesAreNeverCached() {
         task.train("head", new TinyOptions(), "flip", new TrainObserver() {
             @Override
@@ -111,7 +122,7 @@ class TrainerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"full", "gradual:every=1", "head"})
+    @ValueSource(strings = {"full", "gradual:every=1", "head", "lora:r=2,dropout=0.2"})
     void sameSeedGivesTheSameBits(String strategy) {
         TinyOptions options = new TinyOptions();
         List<EpochRecord> first = task.train(strategy, options, "crop+flip", TrainObserver.SILENT, () -> false);
@@ -128,7 +139,7 @@ class TrainerTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"full, 0, true", "head, 0, true", "head, 0, false", "full, 0.5, true"})
+    @CsvSource({"full, 0, true", "head, 0, true", "head, 0, false", "full, 0.5, true", "lora:r=2, 0, true"})
     void microBatchesMakeTheUpdatesOfOneBatch(String strategy, double clip, boolean cache) {
         TinyOptions options = new TinyOptions();
         options.norms = BatchNormPolicy.FROZEN;
