@@ -24,7 +24,8 @@ final class TrainingOptions {
     Path data;
 
     @Option(names = "--strategy", paramLabel = "S",
-            description = "scratch, head, partial:from=GROUP, partial:train=GLOB+GLOB, gradual:every=N, gradual:patience=N or full (default)")
+            description = "scratch, head, partial:from=GROUP, partial:train=GLOB+GLOB, gradual:every=N, gradual:patience=N, "
+                    + "lora:r=8,alpha=16,targets=GLOB+GLOB or full (default)")
     String strategy;
 
     @Option(names = "--epochs", paramLabel = "N", description = "default 10")

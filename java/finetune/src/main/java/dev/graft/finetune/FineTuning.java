@@ -6,14 +6,17 @@ import dev.graft.data.DecodedCache;
 import dev.graft.data.Loader;
 import dev.graft.data.Pipeline;
 import dev.graft.data.Split;
+import dev.graft.engine.Param;
 import dev.graft.evaluate.Evaluation;
 import dev.graft.evaluate.Evaluator;
 import dev.graft.model.Checkpoint;
+import dev.graft.model.Network;
 import dev.graft.predict.Predictor;
 import dev.graft.train.Diverged;
 import dev.graft.train.EpochRecord;
 import dev.graft.train.TrainObserver;
 import dev.graft.train.Trainer;
+import dev.graft.tune.LowRankAdaptation;
 import dev.graft.weights.Bundle;
 import dev.graft.weights.CardKeys;
 import java.io.UncheckedIOException;
@@ -25,6 +28,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.UUID;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 
 /**
  * One fine-tuning run: opened and checked, planned, trained, evaluated and saved. Use with try-with-resources; one thread.
@@ -40,6 +44,7 @@ import java.util.function.BooleanSupplier;
 public final class FineTuning implements AutoCloseable {
     private final Preparation prepared;
     private RunPlan plan;
+    private MergedAdapter merged;
 
     private FineTuning(Preparation prepared) {
         this.prepared = prepared;
@@ -80,8 +85,9 @@ public final class FineTuning implements AutoCloseable {
     }
 
     /**
-     * Trains, evaluates and saves. The saved bundle is read back: its answers must be those of the network in memory, bit for
-     * bit, frozen tensors must hash as before, and trainable ones must have moved.
+     * Trains, evaluates and saves. Frozen tensors must hash as before, and trainable ones must have moved. An adapter is then merged:
+     * what is evaluated and saved is the published network. The saved bundle is read back: its answers must be those of the
+     * network in memory, bit for bit.
      *
      * @param stop asked after each step; true ends the run, and what was trained by then, if anything, is saved, unmeasured
      * @throws RunFailed if the loss is no longer finite, the check of the saved bundle fails, or it cannot be written where it
@@ -90,7 +96,7 @@ public final class FineTuning implements AutoCloseable {
     public FineTuningResult run(TrainObserver observer, BooleanSupplier stop) {
         long start = System.nanoTime();
         if (prepared.settings.out() != null) {
-            Bundle.requireSpace(prepared.settings.out(), 4 * prepared.network.graph().parameters().stream().mapToLong(p -> p.count()).sum());
+            Bundle.requireSpace(prepared.settings.out(), 4 * prepared.network.graph().parameters().stream().mapToLong(Param::count).sum());
         }
         Set<String> live = new LinkedHashSet<>();
         prepared.stages.forEach(s -> live.addAll(s.live()));
@@ -103,6 +109,7 @@ public final class FineTuning implements AutoCloseable {
         } catch (Diverged e) {
             Path kept = keeps(trainer);
             if (kept != null) {
+                merge();
                 save(trainer.history(), null, null);
             }
             throw new RunFailed(e.getMessage(), kept, e);
@@ -117,8 +124,8 @@ public final class FineTuning implements AutoCloseable {
                 observer.warning("trainable tensors that did not move: " + still);
             }
         }
-        try (Predictor predictor = Predictor.of(prepared.network, prepared.parameters, prepared.card, prepared.dataset.classes(),
-                prepared.settings.train().batch(), prepared.settings.train().precision())) {
+        merge();
+        try (Predictor predictor = predictor(prepared.published)) {
             // whoever ends a run waits for it to be saved, and may not wait for measurements
             boolean measured = !trainer.interrupted();
             Evaluation val = measured ? evaluate(predictor, prepared.dataset.val(), observer) : null;
@@ -134,7 +141,27 @@ public final class FineTuning implements AutoCloseable {
                     .mapToLong(n -> prepared.parameters.declaration(n).count()).sum();
             long parameters = prepared.network.graph().parameters().stream().filter(p -> !p.buffer()).mapToLong(p -> p.count()).sum();
             return new FineTuningResult(prepared.settings, kept, (System.nanoTime() - start) / 1e9, trainable, parameters, val,
-                    test, trainer.bestEpoch(), best, trainer.interrupted(), history);
+                    test, trainer.bestEpoch(), best, trainer.interrupted(), history, merged);
+        }
+    }
+
+    private Predictor predictor(Network network) {
+        return Predictor.of(network, prepared.parameters, prepared.card, prepared.dataset.classes(), prepared.settings.train().batch(),
+                prepared.settings.train().precision());
+    }
+
+    private void merge() {
+        if (prepared.settings.method() instanceof LowRankAdaptation method) {
+            merged = MergedAdapter.merge(method.layers(prepared.published), prepared.parameters, () -> firstLogits(prepared.network),
+                    () -> firstLogits(prepared.published));
+        }
+    }
+
+    private float[] firstLogits(Network network) {
+        try (Predictor predictor = predictor(network)) {
+            float[][] logits = new float[1][];
+            firstBatch(pictures -> logits[0] = predictor.logits(pictures));
+            return logits[0] == null ? new float[0] : logits[0];
         }
     }
 
@@ -156,6 +183,9 @@ public final class FineTuning implements AutoCloseable {
         notes.set("history", FineTuningResult.historyJson(history));
         notes.set("val", val == null ? null : val.toJson());
         notes.set("test", test == null ? null : test.toJson());
+        if (merged != null) {
+            notes.set("merge", merged.toJson());
+        }
         try {
             write(prepared.settings.out(), prepared.settings.overwrite(), notes);
         } catch (UncheckedIOException refused) {
@@ -172,20 +202,30 @@ public final class FineTuning implements AutoCloseable {
     }
 
     private void write(Path folder, boolean overwrite, ObjectNode notes) {
-        Bundle.write(folder, overwrite, prepared.network.name(), prepared.dataset.classes(), prepared.card, prepared.settings.weights(), notes,
-                Checkpoint.tensors(prepared.network, prepared.parameters));
+        Bundle.write(folder, overwrite, prepared.published.name(), prepared.dataset.classes(), prepared.card, prepared.settings.weights(), notes,
+                Checkpoint.tensors(prepared.published, prepared.parameters));
     }
 
     // On one batch: a reload that differs at all differs there.
     private void compareSaved(Predictor inMemory) {
-        int batch = prepared.settings.train().batch();
+        try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.threads(), prepared.settings.train().batch(),
+                prepared.settings.train().precision())) {
+            firstBatch(pictures -> {
+                if (!Arrays.equals(inMemory.logits(pictures), saved.logits(pictures))) {
+                    throw new RunFailed("the saved bundle " + prepared.settings.out() + " answers otherwise than the trained network", null, null);
+                }
+            });
+        }
+    }
+
+    // Of the validation pictures, else of those trained on; nothing where none can be read.
+    private void firstBatch(Consumer<Batch> use) {
         Split split = prepared.dataset.val() != null ? prepared.dataset.val() : prepared.dataset.train();
-        try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.threads(), batch, prepared.settings.train().precision());
-                Loader loader = Loader.sequential(split, Pipeline.evaluation(prepared.card), batch, 1, new DecodedCache(0))) {
+        try (Loader loader = Loader.sequential(split, Pipeline.evaluation(prepared.card), prepared.settings.train().batch(), 1, new DecodedCache(0))) {
             loader.begin(0);
             Batch pictures = loader.next();
-            if (pictures != null && !Arrays.equals(inMemory.logits(pictures), saved.logits(pictures))) {
-                throw new RunFailed("the saved bundle " + prepared.settings.out() + " answers otherwise than the trained network", null, null);
+            if (pictures != null) {
+                use.accept(pictures);
             }
         }
     }

@@ -70,7 +70,7 @@ public final class FineTuningBuilder {
         return this;
     }
 
-    /** {@code scratch}, {@code head}, {@code partial:from=layer4}, {@code gradual:every=2}, {@code full}; default full. */
+    /** {@code scratch}, {@code head}, {@code partial:from=layer4}, {@code gradual:every=2}, {@code lora:r=8}, {@code full}; default full. */
     public FineTuningBuilder strategy(String text) {
         method = Strategy.parse(text);
         return this;

@@ -21,9 +21,10 @@ import java.util.List;
  * @param bestAccuracy of that epoch
  * @param interrupted whether the run was ended from outside
  * @param history one record an epoch
+ * @param merged the adapter that was trained; null for methods without
  */
 public record FineTuningResult(Settings settings, Path out, double seconds, long trainable, long parameters, Evaluation val, Evaluation test,
-                               int bestEpoch, double bestAccuracy, boolean interrupted, List<EpochRecord> history) {
+                               int bestEpoch, double bestAccuracy, boolean interrupted, List<EpochRecord> history, MergedAdapter merged) {
     /** Copies the history. */
     public FineTuningResult {
         history = List.copyOf(history);
@@ -45,6 +46,9 @@ public record FineTuningResult(Settings settings, Path out, double seconds, long
             json.putNull("test");
         } else {
             json.set("test", test.toJson());
+        }
+        if (merged != null) {
+            json.set("merge", merged.toJson());
         }
         json.set("options", settings.toJson());
         json.set("history", historyJson(history));

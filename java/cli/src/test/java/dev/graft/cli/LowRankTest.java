@@ -1,0 +1,80 @@
+package dev.graft.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A low-rank run through the command: what it tells, saves and refuses. */
+class LowRankTest {
+    /** Numbers of A and B at rank 3: each of layer3's six convolutions, then the head. */
+    private static final long TRAINABLE = 3 * (9 * 32 + 64) + 3 * 5 * (9 * 64 + 64) + 2 * 64 + 2;
+
+    @TempDir
+    static Path folder;
+
+    private static Path pictures;
+    private static Path base;
+    private static Path run;
+    private static Invocation trained;
+
+    @BeforeAll
+    static void train() {
+        pictures = Folders.twoClasses(folder.resolve("pictures"), 8, 4);
+        base = folder.resolve("base");
+        run = folder.resolve("run");
+        Invocation.of("finetune", "--model", "cifar_resnet20", "--data", pictures, "--strategy", "scratch", "--epochs", "1", "--batch", "8",
+                "--threads", "1", "--out", base).done();
+        trained = lora("r=3,targets=layer3", run);
+    }
+
+    private static Invocation lora(String settings, Path out) {
+        return Invocation.of("finetune", "--model", "cifar_resnet20", "--weights", base, "--data", pictures, "--strategy", "lora:" + settings,
+                "--epochs", "2", "--batch", "8", "--threads", "1", "--out", out, "--json");
+    }
+
+    @Test
+    void resultTellsWhatTrainedAndHowFarTheMergeWent() {
+        JsonNode json = trained.done().json();
+        assertEquals("lora:r=3,alpha=6,targets=layer3", json.path("strategy").asText());
+        assertEquals(TRAINABLE, json.path("trainable").asLong());
+        JsonNode merge = json.path("merge");
+        assertEquals(6, merge.path("layers").asInt());
+        assertEquals(TRAINABLE - 130, merge.path("parameters").asLong());
+        assertTrue(merge.path("largest_weight_change").asDouble() > 0);
+        // logits of order 1: sums of the low-rank branch in another order
+        assertTrue(merge.path("largest_logit_drift").asDouble() < 1e-5, merge.toString());
+    }
+
+    @Test
+    void savedResultIsThePublishedNetwork() {
+        assertTrue(Invocation.of("inspect", run, "--model", "cifar_resnet20", "--json").done().json().path("report").path("exact").asBoolean());
+        JsonNode again = Invocation.of("evaluate", "--run", run, "--data", pictures, "--batch", "8", "--threads", "1", "--json").done().json();
+        assertEquals(trained.json().path("val").path("loss"), again.path("loss"));
+    }
+
+    @Test
+    void planTellsWhatWouldTrain() {
+        JsonNode json = Invocation.of("plan", "--model", "cifar_resnet20", "--weights", base, "--data", pictures, "--strategy",
+                "lora:r=3,targets=layer3,every=1", "--threads", "1", "--json").done().json();
+        assertEquals(TRAINABLE, json.path("trainable").asLong());
+        assertEquals(2, json.path("stages").size(), "the head, then layer3");
+    }
+
+    @Test
+    void mistakesEndBeforeTheFirstStep() {
+        Path none = folder.resolve("none");
+        lora("targets=layr3", none).failed(2, "layr3");
+        lora("targets=*.bn1", none).failed(2, "a batch_norm");
+        lora("r=0", none).failed(2, "r is 0, expected 1 to 256");
+        lora("r=17", none).failed(2, "r is 17, the smaller dimension of conv1 is 16");
+        lora("alpha=NaN", none).failed(2, "alpha is NaN");
+        assertFalse(Files.exists(none));
+    }
+}
