@@ -192,14 +192,16 @@ void Session::execute(int phases, Visit visit) {
       std::lock_guard<std::mutex> running(workspace_->mutex());
       prepare_run(phases);
       int due = phases;
+      bool judged = !(phases & GRAFT_FORWARD);
       for (size_t i = 0; i < steps_.size(); i++) {
-        const int phase = plan_->steps()[i].phase & due;
-        if (phase == GRAFT_UPDATE && due & GRAFT_FORWARD && !losses_finite()) {
-          due &= ~GRAFT_UPDATE;
-          plan_->trainables()->dirty = true;  // gradients that nothing may be added to
-        } else if (phase) {
-          visit(static_cast<int>(i));
+        if (!judged && plan_->steps()[i].phase & due & GRAFT_UPDATE) {
+          judged = true;
+          if (!losses_finite()) {
+            due &= ~GRAFT_UPDATE;
+            plan_->trainables()->dirty = true;  // gradients that nothing may be added to
+          }
         }
+        if (plan_->steps()[i].phase & due) visit(static_cast<int>(i));
       }
       finish_run(due);
     };
