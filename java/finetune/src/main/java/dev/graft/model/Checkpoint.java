@@ -60,7 +60,7 @@ public final class Checkpoint {
             boolean stored = file != null && !made.contains(name);
             into.declare(name, p.dims(), p.buffer(), stored ? Origin.CHECKPOINT : Origin.HEAD);
             if (stored) {
-                bind(p, file, into);
+                bind(p, file.tensor(name), file, into);
             } else {
                 into.write(name, network.starts().get(name).values(seed, name, Math.toIntExact(p.count())));
             }
@@ -109,18 +109,15 @@ public final class Checkpoint {
         }
     }
 
-    private static void bind(Param p, WeightFile file, Parameters into) {
-        String name = p.value().name();
-        StoredTensor stored = file.tensor(name);
-        if (p.dims().size() == 4) {
-            stored = stored.permuted(Layout.oihwToOhwi());
-        }
+    /** Gives a declared parameter the elements of a tensor of a file. */
+    static void bind(Param p, StoredTensor tensor, WeightFile file, Parameters into) {
+        StoredTensor stored = p.dims().size() == 4 ? tensor.permuted(Layout.oihwToOhwi()) : tensor;
         StoredTensor.FileOrder order = stored.fileOrder();
         if (order != null) {
             List<Long> dims = Arrays.stream(order.dims()).boxed().toList();
-            into.fromFile(name, stored.file(), stored.offset(), DType.valueOf(stored.dtype().name()), dims, order.order());
+            into.fromFile(p.name(), stored.file(), stored.offset(), DType.valueOf(stored.dtype().name()), dims, order.order());
         } else {
-            into.write(name, file.read(stored));
+            into.write(p.name(), file.read(stored));
         }
     }
 }

@@ -1,6 +1,5 @@
 package dev.graft.weights;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
@@ -52,7 +51,7 @@ public record Bundle(Path folder, BundleDescription description) {
         if (!Files.isRegularFile(file)) {
             throw new WeightsException(folder + ": has no " + DESCRIPTION + ", so it is not a bundle");
         }
-        JsonNode json = json(file);
+        JsonNode json = StrictJson.read(file, LONGEST_DESCRIPTION);
         BundleDescription description = BundleDescription.of(json, file.toString());
         JsonNode weights = BundleDescription.required(json, "weights", JsonNode::isObject, "an object", file.toString());
         long expected = BundleDescription.required(weights, "bytes", JsonNode::isIntegralNumber, "a whole number", file.toString()).asLong();
@@ -78,9 +77,7 @@ public record Bundle(Path folder, BundleDescription description) {
     public static Bundle write(Path folder, boolean overwrite, String model, List<String> classes, Card card, Path source, ObjectNode run,
                                Collection<? extends TensorSource> tensors) {
         BundleDescription description = new BundleDescription(Version.current(), model, classes, card, fingerprint(source), run);
-        ArrayNode names = StrictJson.MAPPER.createArrayNode();
-        classes.forEach(names::add);
-        Map<String, String> metadata = Map.of("format", "pt", Card.METADATA_KEY, card.toJson(), MODEL_KEY, model, CLASSES_KEY, names.toString());
+        Map<String, String> metadata = metadata(model, classes, card);
         try (AtomicFolder made = AtomicFolder.create(folder, overwrite)) {
             Path weights = made.path().resolve(WEIGHTS);
             SafetensorsWriter.write(weights, metadata, tensors);
@@ -93,6 +90,13 @@ public record Bundle(Path folder, BundleDescription description) {
             made.commit();
         }
         return new Bundle(folder, description);
+    }
+
+    /** What a tensor file says of itself so that it is of use alone: model, class names in label order, preprocessing. */
+    public static Map<String, String> metadata(String model, List<String> classes, Card card) {
+        ArrayNode names = StrictJson.MAPPER.createArrayNode();
+        classes.forEach(names::add);
+        return Map.of("format", "pt", Card.METADATA_KEY, card.toJson(), MODEL_KEY, model, CLASSES_KEY, names.toString());
     }
 
     /** Throws what {@link #write} would because of the folder: to be called before a long run. */
@@ -125,7 +129,7 @@ public record Bundle(Path folder, BundleDescription description) {
             return List.of();
         }
         String where = file.path() + ", metadata " + CLASSES_KEY;
-        JsonNode json = parse(stored, where);
+        JsonNode json = StrictJson.parse(stored, where);
         List<String> names = new ArrayList<>();
         json.forEach(name -> names.add(name.textValue()));
         if (!json.isArray() || names.isEmpty() || names.contains(null)) {
@@ -166,25 +170,6 @@ public record Bundle(Path folder, BundleDescription description) {
             return Files.size(file);
         } catch (IOException e) {
             throw Messages.unreadable(file, e);
-        }
-    }
-
-    private static JsonNode json(Path file) {
-        if (size(file) > LONGEST_DESCRIPTION) {
-            throw new WeightsException(file + ": " + size(file) + " bytes are too many for the description of a bundle");
-        }
-        try {
-            return parse(Files.readString(file), file.toString());
-        } catch (IOException e) {
-            throw Messages.unreadable(file, e);
-        }
-    }
-
-    private static JsonNode parse(String text, String where) {
-        try {
-            return StrictJson.MAPPER.readTree(text);
-        } catch (JsonProcessingException e) {
-            throw new WeightsException(where + ": not JSON: " + Messages.oneLine(e.getOriginalMessage()), e);
         }
     }
 }
