@@ -3,6 +3,7 @@ package dev.graft.model;
 import dev.graft.engine.Conv2d;
 import dev.graft.engine.Graph;
 import dev.graft.engine.GraphBuilder;
+import dev.graft.engine.LowRank;
 import dev.graft.engine.Node;
 import dev.graft.engine.Param;
 import dev.graft.engine.Value;
@@ -11,7 +12,6 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 
 /**
  * Low-rank adapters as a pure rewrite. A linear layer becomes {@code lora_linear}, which has the adapter inside its matmul; beside
@@ -115,16 +115,12 @@ public final class LowRankGraph {
         Value up = b.parameter(b(layer.module(), adapter), layer.pairs() * width, layer.rank());
         Value x = n.inputs().get(0);
         Value z = layer.dropout() == 0 ? null : b.dropout(layer.module() + ".lora_dropout" + suffix(adapter), x, layer.dropout());
-        Map<String, Double> attributes = new TreeMap<>(Map.of("factor", layer.factor()));
+        LowRank update = LowRank.of(layer.factor()).reading(z);
         if (!layer.slices().isEmpty()) {
-            attributes.put("slices", (double) layer.pairs());
-            attributes.put("width", (double) width);
-            for (int s = 0; s < layer.pairs(); s++) {
-                attributes.put("start" + s, (double) layer.slices().get(s).start());
-            }
+            update = update.slices(width, layer.slices().stream().mapToLong(LowRankLayer.Slice::start).toArray());
         }
         Value bias = n.inputs().size() > 2 ? n.inputs().get(2) : null;
-        return b.node("lora_linear", n.name(), attributes, x, n.inputs().get(1), bias, a, up, z);
+        return b.loraLinear(n.name(), x, n.inputs().get(1), bias, a, up, update);
     }
 
     private static Value convolution(GraphBuilder b, Node n, Param weight, LowRankLayer layer, String adapter) {

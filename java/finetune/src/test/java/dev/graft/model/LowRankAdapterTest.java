@@ -103,12 +103,14 @@ class LowRankAdapterTest {
         for (boolean stabilised : new boolean[] {false, true}) {
             LowRankAdapter adapter = new LowRankAdapter(base, null, List.of(layer), List.of(), stabilised);
             Path to = folder.resolve("adapter" + stabilised);
+            float[] expected;
             try (Device device = Device.open("cpu", 1, 1)) {
                 Parameters parameters = store(device, adapter.network());
                 parameters.write("linear.lora_B.weight", new float[] {1, 2, 3, 4});
+                expected = logits(adapter.network(), parameters);
                 adapter.save(to, false, parameters, Map.of());
             }
-            try (PeftFolder peft = PeftFolder.open(to)) {
+            try (PeftFolder peft = PeftFolder.open(to); Device device = Device.open("cpu", 1, 1)) {
                 PeftFolder.Layer whole = peft.layers().get(0);
                 assertEquals(2, whole.rank());
                 assertEquals(0.5, whole.factor(), 1e-15);
@@ -118,6 +120,10 @@ class LowRankAdapterTest {
                 b[11] = 3;
                 b[13] = 4;
                 assertArrayEquals(b, peft.file().read(whole.b()));
+                LowRankAdapter read = LowRankAdapter.of(base, peft, null);
+                Parameters parameters = store(device, base);
+                read.load(peft, parameters);
+                assertArrayEquals(expected, logits(read.network(), parameters), 1e-5f, "zeros are added in another order");
             }
         }
     }
