@@ -1,67 +1,14 @@
-// The C interface: checks handles, calls core, and alone turns exceptions into a status and a message.
-#include "graft.h"
-
+// The C interface to graphs, parameters, plans and sessions: checks handles and calls core.
 #include <cstring>
-#include <memory>
-#include <new>
 
-#include "column.h"
 #include "graft_build.h"
+#include "handles.h"
 #include "json.h"
-#include "number.h"
-#include "session.h"
 
 using namespace graft;
-
-struct graft_device { std::shared_ptr<Device> device; };
-struct graft_params { std::shared_ptr<Params> params; };
-struct graft_graph { Graph graph; };
-struct graft_plan { std::shared_ptr<Plan> plan; };
-struct graft_workspace { std::shared_ptr<Workspace> workspace; };
-struct graft_session { std::shared_ptr<Session> session; };
+using namespace graft::api;
 
 namespace {
-
-thread_local std::string last_error;
-
-template <class Body>
-int32_t guard(Body body) {
-  try {
-    last_error.clear();
-    body();
-    return GRAFT_OK;
-  } catch (const Error& e) {
-    last_error = e.what();
-    return e.status();
-  } catch (const std::bad_alloc&) {
-    last_error = "the system has no more memory to give";
-    return GRAFT_OUT_OF_MEMORY;
-  } catch (const std::exception& e) {
-    last_error = e.what();
-    return GRAFT_INTERNAL;
-  } catch (...) {
-    last_error = "an unknown failure";
-    return GRAFT_INTERNAL;
-  }
-}
-
-template <class Handle>
-Handle& checked(Handle* handle, const char* name) {
-  require(handle, name, " is null");
-  return *handle;
-}
-
-std::string checked(const char* s, const char* name) {
-  require(s, name, " is null");
-  return s;
-}
-
-// A place for a result, or an array.
-template <class T>
-T* there(T* pointer, const char* name) {
-  require(pointer, name, " is null");
-  return pointer;
-}
 
 void give_text(const std::string& source, char* to, int64_t capacity, int64_t* needed) {
   there(needed, "needed");

@@ -127,6 +127,21 @@ struct OptimizerRequest {
 // Args of an optimizer kernel: in[0] gradients, in[1] anchor weights, in[5] mask bits; out[0] weights, out[1], out[2] moments. With clip
 // the kernel first reads the gradients once for their norm. The factor for clipping is min(1, clip / (norm + 1e-6)), as torch's.
 
+// A product that belongs to no graph: every operand lies as its caller says.
+//   c = activation(factor * a b + bias + residual (+ c, when it accumulates))
+// Args: in[0] a, in[1] b, in[2] bias F32 [n], in[3] factor, one F32; residual as c lies; out[0] c.
+struct ProductRequest {
+  struct Matrix {
+    int64_t row = 0, column = 1;  // elements from one row of the factor to the next, and from one column to the next
+    int64_t step = 0;             // from one matrix to the next; 0: one for all, of a factor only
+  };
+  int64_t batch = 1, m = 0, n = 0, k = 0;
+  Matrix a, b, c;                 // a is m x k as the product sees it, b is k x n
+  DType type = DType::F32, result = DType::F32;  // of the factors; of c and the residual
+  bool bias = false, scaled = false, accumulate = false;
+  Epilogue epilogue;
+};
+
 class Column {
  public:
   virtual ~Column() = default;
@@ -154,6 +169,7 @@ class Column {
   virtual std::unique_ptr<Kernel> prepare(const Request& request) = 0;
   virtual std::unique_ptr<Kernel> prepare(const ServiceRequest& request) = 0;
   virtual std::unique_ptr<Kernel> prepare(const OptimizerRequest& request) = 0;
+  virtual std::unique_ptr<Kernel> prepare(const ProductRequest& request) = 0;
   // in[0] plain -> out[0] as the layout says.
   virtual std::unique_ptr<Kernel> prepare_pack(const TensorType& plain, const PackSpec& spec) = 0;
   // Elements that are NaN or infinite.
@@ -161,6 +177,9 @@ class Column {
 
   // Called on a lane's own thread when it starts: the column sets up its team there.
   virtual void enter_lane(int threads) = 0;
+  // From begin to end the calling thread, which is no lane's, prepares and runs kernels by itself, without a team.
+  virtual void begin_alone() = 0;
+  virtual void end_alone() noexcept = 0;
   virtual void synchronize() = 0;
 };
 

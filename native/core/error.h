@@ -1,4 +1,4 @@
-// Failures inside the library: thrown as Error, turned into a status and a message by api/api.cpp alone.
+// Failures inside the library: thrown as Error, turned into a status and a message by api/handles.h alone.
 #pragma once
 #include <locale>
 #include <sstream>

@@ -131,6 +131,10 @@ class CpuColumn : public Column {
     return kernel ? std::move(kernel) : fallback_->prepare(r);
   }
   std::unique_ptr<Kernel> prepare(const OptimizerRequest& r) override { return make_optimizer(r); }
+  std::unique_ptr<Kernel> prepare(const ProductRequest& r) override {
+    auto kernel = made([&] { return make_product(r); }, "a product");
+    return kernel ? std::move(kernel) : fallback_->prepare(r);
+  }
   std::unique_ptr<Kernel> prepare_pack(const TensorType& plain, const PackSpec& spec) override {
     auto kernel = made([&] { return make_pack(plain, spec); }, "a packed weight");
     return kernel ? std::move(kernel) : fallback_->prepare_pack(plain, spec);
@@ -146,6 +150,8 @@ class CpuColumn : public Column {
     omp_set_dynamic(0);
     omp_set_num_threads(count);
   }
+  void begin_alone() override { cpu::begin_alone(); }
+  void end_alone() noexcept override { cpu::end_alone(); }
   void synchronize() override {}
 
  private:

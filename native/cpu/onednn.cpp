@@ -166,14 +166,13 @@ Prepared::Set* Prepared::make_set() const {
   return set.release();
 }
 
-void Prepared::run(std::initializer_list<void*> addresses) const {
+void Prepared::run(void* const* addresses, size_t count) const {
   Set* set = nullptr;
   for (int i = 0; i < kIdle && !set; i++) set = idle_[i].exchange(nullptr, std::memory_order_acquire);
   if (!set) set = make_set();
   std::unique_ptr<Set> held(set);
-  ensure(addresses.size() == set->arguments.size(), "oneDNN ", implementation_, " takes ", set->arguments.size(), " addresses, not ", addresses.size());
-  size_t i = 0;
-  for (void* address : addresses) check(dnnl_memory_set_data_handle(set->arguments[i++].memory, address), "set an address");
+  ensure(count == set->arguments.size(), "oneDNN ", implementation_, " takes ", set->arguments.size(), " addresses, not ", count);
+  for (size_t i = 0; i < count; i++) check(dnnl_memory_set_data_handle(set->arguments[i].memory, addresses[i]), "set an address");
   check(dnnl_primitive_execute(primitive_.get(), set->stream, static_cast<int>(set->arguments.size()), set->arguments.data()), "run a primitive");
   for (auto& slot : idle_) {
     Set* none = nullptr;
@@ -196,11 +195,22 @@ std::unique_ptr<Prepared> prepared_reorder(const Desc& from, const Desc& to, boo
 }
 
 static std::atomic<int> lane_threads{0};
+static thread_local int before_alone = 0;  // what the thread's own setting was; 0: it is not alone
 
 void use_threads(int threads) { lane_threads = threads; }
 int threads() {
+  if (before_alone > 0) return 1;
   int n = lane_threads;
   return n > 0 ? n : omp_get_max_threads();
+}
+
+void begin_alone() {
+  before_alone = omp_get_max_threads();
+  omp_set_num_threads(1);
+}
+void end_alone() noexcept {
+  omp_set_num_threads(before_alone);
+  before_alone = 0;
 }
 
 LaneThreads::LaneThreads() : before_(omp_get_max_threads()) { omp_set_num_threads(threads()); }

@@ -64,7 +64,8 @@ class Prepared {
   Prepared& operator=(const Prepared&) = delete;
 
   // Addresses in the order of the slots, then the scratchpad.
-  void run(std::initializer_list<void*> addresses) const;
+  void run(std::initializer_list<void*> addresses) const { run(addresses.begin(), addresses.size()); }
+  void run(void* const* addresses, size_t count) const;
   size_t scratch_bytes() const { return scratch_bytes_; }
   const std::string& implementation() const { return implementation_; }
 
@@ -87,9 +88,11 @@ std::unique_ptr<Prepared> prepared(const PrimitiveDesc& description, std::vector
 // `from` -> `to`, added to what is there when `accumulate`.
 std::unique_ptr<Prepared> prepared_reorder(const Desc& from, const Desc& to, bool accumulate);
 
-// Threads that primitives are made for: what the lanes run with.
+// Threads that primitives are made for: what the lanes run with, or 1 while the calling thread works alone.
 void use_threads(int threads);
 int threads();
+void begin_alone();
+void end_alone() noexcept;
 // While it lives, the calling thread makes primitives for threads() threads.
 class LaneThreads {
  public:

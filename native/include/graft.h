@@ -145,6 +145,55 @@ GRAFT_API int32_t graft_session_find_nonfinite(graft_session *session, int32_t p
 /* Runs once with a clock around each step. JSON: microseconds per step. */
 GRAFT_API int32_t graft_session_profile(graft_session *session, int32_t phases, char *text, int64_t capacity, int64_t *needed);
 
+/* Kernels on memory of the caller, without a graph or a plan. An operand is an address that the device reaches and the
+ * number of elements that may be touched from there; an address and a count of 0 leave an optional operand out. Nothing is
+ * copied and nothing is kept. Small calls run on the calling thread alone, others on a lane of the device; all return when
+ * done, and any number of threads may call. What is written may overlap no other operand unless it says so here.
+ */
+#define GRAFT_TRANSPOSE_A 1
+#define GRAFT_TRANSPOSE_B 2
+#define GRAFT_ACCUMULATE 4
+
+#define GRAFT_IDENTITY 0
+#define GRAFT_RELU 1
+#define GRAFT_SIGMOID 2
+#define GRAFT_GELU 3      /* with the error function */
+#define GRAFT_GELU_TANH 4 /* its approximation by tanh */
+#define GRAFT_SILU 5
+
+#define GRAFT_SGD 0
+#define GRAFT_ADAM 1
+#define GRAFT_ADAMW 2
+
+/* c = activation(factor * op(a) op(b) + bias + residual (+ c with GRAFT_ACCUMULATE)) for each of `batch` matrices; op(a) is
+ * [m, k], op(b) [k, n], c [m, n]; a transposed a lies as [k, m], a transposed b as [n, k]. `x_row` elements lie from row to row,
+ * `x_step` from matrix to matrix; a step of 0 is one a or b for all. type is that of a and b, result_type of c and residual: F32
+ * or BF16. bias is F32 [n]; the residual lies as c does and may be c. Sums are F32. */
+GRAFT_API int32_t graft_matmul(graft_device *device, int32_t flags, int32_t activation, double factor, int64_t batch, int64_t m,
+                               int64_t n, int64_t k, int32_t type, int32_t result_type, int64_t a, int64_t a_count, int64_t a_row,
+                               int64_t a_step, int64_t b, int64_t b_count, int64_t b_row, int64_t b_step, int64_t c, int64_t c_count,
+                               int64_t c_row, int64_t c_step, int64_t bias, int64_t bias_count, int64_t residual, int64_t residual_count);
+/* Mean over the rows of -sum over k of w[k] q[k] log softmax(logits)[k], as PyTorch's cross_entropy. target_type I32: labels
+ * [rows], q is 1 at the label, rows with the label `ignored` do not count, the mean divides by the sum of w[label]. F32:
+ * probabilities [rows, classes], the mean divides by rows. A normalizer above 0 divides in place of either. q is
+ * (1 - smoothing) q + smoothing / classes. class_weight F32 [classes] and gradient F32 [rows, classes] are optional; gradient
+ * gets factor times the mean's and may be the logits. results: the mean, and the rows whose largest logit is the target. */
+GRAFT_API int32_t graft_softmax_cross_entropy(graft_device *device, int64_t rows, int64_t classes, double smoothing, int64_t ignored,
+                                              double factor, double normalizer, int64_t logits, int64_t logits_count,
+                                              int32_t target_type, int64_t target, int64_t target_count, int64_t class_weight,
+                                              int64_t class_weight_count, int64_t gradient, int64_t gradient_count, double *results);
+/* One update of `count` weights by their gradient, formulas as torch.optim; `update` is 1 for the first. first is SGD's momentum or
+ * Adam's first moment, second Adam's second, both F32 [count] and zero at the start; each is given exactly where the optimizer has it. anchor_strength
+ * above 0 adds anchor_strength * (weight - anchor) to the gradient. clip above 0 limits the norm of the gradient of what is live.
+ * Live are the elements whose bit in mask (optional, U8, little-endian bits) is 1 and that lie in one of the ranges [ranges[2i], ranges[2i + 1]),
+ * ascending; no ranges: all. What is not live keeps weight and moments. norm: the gradient's norm before clipping, 0 without. */
+GRAFT_API int32_t graft_optimizer_step(graft_device *device, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2,
+                                       double eps, double rate, double decay, double anchor_strength, double clip, int64_t update,
+                                       int64_t count, const int64_t *ranges, int32_t range_count, int64_t weight, int64_t weight_count,
+                                       int64_t gradient, int64_t gradient_count, int64_t first, int64_t first_count, int64_t second,
+                                       int64_t second_count, int64_t anchor, int64_t anchor_count, int64_t mask, int64_t mask_count,
+                                       double *norm);
+
 #ifdef __cplusplus
 }
 #endif

@@ -64,6 +64,7 @@ class ReferenceColumn : public Column {
   }
   std::unique_ptr<Kernel> prepare(const ServiceRequest& request) override { return prepare_service(request); }
   std::unique_ptr<Kernel> prepare(const OptimizerRequest& request) override { return prepare_optimizer(request); }
+  std::unique_ptr<Kernel> prepare(const ProductRequest& request) override { return prepare_product(request); }
   std::unique_ptr<Kernel> prepare_pack(const TensorType& plain, const PackSpec& spec) override {
     ensure(spec.layout.empty(), "the reference has no layout ", spec.layout);
     return prepare_convert(plain, {spec.dtype, plain.shape});
@@ -75,6 +76,8 @@ class ReferenceColumn : public Column {
     return n;
   }
   void enter_lane(int) override {}
+  void begin_alone() override {}
+  void end_alone() noexcept override {}
   void synchronize() override {}
 };
 

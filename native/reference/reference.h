@@ -127,6 +127,7 @@ const Implementation& implementation_of(const std::string& op);
 std::unique_ptr<Kernel> prepare_service(const ServiceRequest& request);
 std::unique_ptr<Kernel> prepare_convert(const TensorType& from, const TensorType& to);
 std::unique_ptr<Kernel> prepare_optimizer(const OptimizerRequest& request);
+std::unique_ptr<Kernel> prepare_product(const ProductRequest& request);
 
 // Shared by shape rules.
 void require_float(const OpCall& call, size_t input, const char* op, const char* what);

@@ -92,9 +92,12 @@ class FaultingColumn : public Column {
   std::unique_ptr<Kernel> prepare(const Request& r) override { return wrap(column_->prepare(r), r.inputs.size(), r.outputs.size()); }
   std::unique_ptr<Kernel> prepare(const ServiceRequest& r) override { return wrap(column_->prepare(r), r.inputs.size(), r.outputs.size()); }
   std::unique_ptr<Kernel> prepare(const OptimizerRequest& r) override { return wrap(column_->prepare(r), 6, 3); }
+  std::unique_ptr<Kernel> prepare(const ProductRequest& r) override { return wrap(column_->prepare(r), 4, 1); }
   std::unique_ptr<Kernel> prepare_pack(const TensorType& t, const PackSpec& s) override { return wrap(column_->prepare_pack(t, s), 1, 1); }
   int64_t count_nonfinite(const void* address, const TensorType& type) override { return column_->count_nonfinite(shadow_.real(address), type); }
   void enter_lane(int threads) override { column_->enter_lane(threads); }
+  void begin_alone() override { column_->begin_alone(); }
+  void end_alone() noexcept override { column_->end_alone(); }
   void synchronize() override { column_->synchronize(); }
 
  private:

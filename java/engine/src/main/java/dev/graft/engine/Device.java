@@ -17,6 +17,7 @@ public final class Device implements AutoCloseable {
     private final String column;
     private final int threads;
     private final int lanes;
+    private final Kernels kernels = new Kernels(this);
 
     private Device(graft_device pointer, String column, int threads, int lanes) {
         this.pointer = pointer;
@@ -74,6 +75,11 @@ public final class Device implements AutoCloseable {
     /** A new, empty store of parameters. */
     public Parameters parameters() {
         return new Parameters(this);
+    }
+
+    /** Kernels on memory of the caller, without a plan; the same object every time. */
+    public Kernels kernels() {
+        return kernels;
     }
 
     /** A new workspace for plans that never run at the same time. */

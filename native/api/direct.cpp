@@ -1,0 +1,121 @@
+// The C interface to kernels on the caller's memory: numbers become core's calls.
+#include "handles.h"
+
+using namespace graft;
+using namespace graft::api;
+
+namespace {
+
+DType float_type(const char* name, int32_t code) {
+  require(code == GRAFT_F32 || code == GRAFT_BF16, name, " has the code ", code, "; expected that of F32 or BF16");
+  return static_cast<DType>(code);
+}
+
+Activation activation_of(int32_t code) {
+  switch (code) {
+    case GRAFT_IDENTITY: return Activation::None;
+    case GRAFT_RELU: return Activation::Relu;
+    case GRAFT_SIGMOID: return Activation::Sigmoid;
+    case GRAFT_GELU: return Activation::GeluExact;
+    case GRAFT_GELU_TANH: return Activation::GeluTanh;
+    case GRAFT_SILU: return Activation::Silu;
+    default: throw Error(GRAFT_INVALID_ARGUMENT, text("no activation has the code ", code));
+  }
+}
+
+OptimizerKind optimizer_of(int32_t code) {
+  switch (code) {
+    case GRAFT_SGD: return OptimizerKind::Sgd;
+    case GRAFT_ADAM: return OptimizerKind::Adam;
+    case GRAFT_ADAMW: return OptimizerKind::AdamW;
+    default: throw Error(GRAFT_INVALID_ARGUMENT, text("no optimizer has the code ", code));
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+int32_t graft_matmul(graft_device* device, int32_t flags, int32_t activation, double factor, int64_t batch, int64_t m, int64_t n, int64_t k,
+                     int32_t type, int32_t result_type, int64_t a, int64_t a_count, int64_t a_row, int64_t a_step, int64_t b, int64_t b_count,
+                     int64_t b_row, int64_t b_step, int64_t c, int64_t c_count, int64_t c_row, int64_t c_step, int64_t bias, int64_t bias_count,
+                     int64_t residual, int64_t residual_count) {
+  return guard([&] {
+    require((flags & ~(GRAFT_TRANSPOSE_A | GRAFT_TRANSPOSE_B | GRAFT_ACCUMULATE)) == 0, "flags are ", flags, "; expected a set of 1, 2 and 4");
+    const DType operand = float_type("type", type), result = float_type("result_type", result_type);
+    ProductCall call{};
+    call.transpose_a = flags & GRAFT_TRANSPOSE_A;
+    call.transpose_b = flags & GRAFT_TRANSPOSE_B;
+    call.accumulate = flags & GRAFT_ACCUMULATE;
+    call.activation = activation_of(activation);
+    call.factor = factor;
+    call.batch = batch;
+    call.m = m;
+    call.n = n;
+    call.k = k;
+    call.a = {{"a", a, a_count, operand}, a_row, a_step};
+    call.b = {{"b", b, b_count, operand}, b_row, b_step};
+    call.c = {{"c", c, c_count, result}, c_row, c_step};
+    call.bias = {"bias", bias, bias_count};
+    call.residual = {"residual", residual, residual_count, result};
+    checked(device, "device").device->direct.product(call);
+  });
+}
+
+int32_t graft_softmax_cross_entropy(graft_device* device, int64_t rows, int64_t classes, double smoothing, int64_t ignored, double factor,
+                                    double normalizer, int64_t logits, int64_t logits_count, int32_t target_type, int64_t target,
+                                    int64_t target_count, int64_t class_weight, int64_t class_weight_count, int64_t gradient,
+                                    int64_t gradient_count, double* results) {
+  return guard([&] {
+    require(target_type == GRAFT_I32 || target_type == GRAFT_F32, "target_type has the code ", target_type, "; expected that of I32 or F32");
+    there(results, "results");
+    CrossEntropyCall call{};
+    call.rows = rows;
+    call.classes = classes;
+    call.smoothing = smoothing;
+    call.ignored = ignored;
+    call.factor = factor;
+    call.normalizer = normalizer;
+    call.logits = {"logits", logits, logits_count};
+    call.target = {"target", target, target_count, static_cast<DType>(target_type)};
+    call.class_weight = {"class_weight", class_weight, class_weight_count};
+    call.gradient = {"gradient", gradient, gradient_count};
+    const CrossEntropyResult result = checked(device, "device").device->direct.cross_entropy(call);
+    results[0] = result.loss;
+    results[1] = result.correct;
+  });
+}
+
+int32_t graft_optimizer_step(graft_device* device, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2, double eps,
+                             double rate, double decay, double anchor_strength, double clip, int64_t update, int64_t count,
+                             const int64_t* ranges, int32_t range_count, int64_t weight, int64_t weight_count, int64_t gradient,
+                             int64_t gradient_count, int64_t first, int64_t first_count, int64_t second, int64_t second_count, int64_t anchor,
+                             int64_t anchor_count, int64_t mask, int64_t mask_count, double* norm) {
+  return guard([&] {
+    require(range_count >= 0 && (ranges || range_count == 0), "ranges are null or their count is negative");
+    there(norm, "norm");
+    OptimizerCall call{};
+    call.kind = optimizer_of(kind);
+    call.momentum = momentum;
+    call.nesterov = nesterov != 0;
+    call.beta1 = beta1;
+    call.beta2 = beta2;
+    call.eps = eps;
+    call.rate = rate;
+    call.decay = decay;
+    call.anchor_strength = anchor_strength;
+    call.clip = clip;
+    call.update = update;
+    call.count = count;
+    for (int32_t i = 0; i < range_count; i++) call.ranges.emplace_back(ranges[2 * i], ranges[2 * i + 1]);
+    call.weight = {"weight", weight, weight_count};
+    call.gradient = {"gradient", gradient, gradient_count};
+    call.first = {"first", first, first_count};
+    call.second = {"second", second, second_count};
+    call.anchor = {"anchor", anchor, anchor_count};
+    call.mask = {"mask", mask, mask_count, DType::U8};
+    *norm = checked(device, "device").device->direct.update(call);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,68 @@
+// Kernels on memory of the caller, without a graph or a plan. Each call finds the kernel that was prepared for its sizes and runs
+// it on the caller's addresses: nothing is copied. Small calls run alone on the calling thread, others on the device's lanes.
+#pragma once
+#include <functional>
+
+#include "kernel_cache.h"
+#include "lanes.h"
+#include "region.h"
+#include "scratch_pool.h"
+
+namespace graft {
+
+// c = activation(factor * op(a) op(b) + bias + residual (+ c)), for `batch` triples of matrices.
+struct ProductCall {
+  struct Matrix {
+    Region region;
+    int64_t row, step;  // elements from row to row, from matrix to matrix
+  };
+  bool transpose_a, transpose_b, accumulate;
+  Activation activation;
+  double factor;
+  int64_t batch, m, n, k;
+  Matrix a, b, c;
+  Region bias, residual;  // residual lies as c does
+};
+
+struct CrossEntropyCall {
+  int64_t rows, classes, ignored;
+  double smoothing, factor, normalizer;
+  Region logits, target, class_weight, gradient;
+};
+struct CrossEntropyResult {
+  double loss, correct;
+};
+
+struct OptimizerCall {
+  OptimizerKind kind;
+  double momentum, beta1, beta2, eps;
+  bool nesterov;
+  double rate, decay, anchor_strength, clip;
+  int64_t update, count;
+  std::vector<std::pair<int64_t, int64_t>> ranges;  // of elements, [first, second); empty: all
+  Region weight, gradient, first, second, anchor, mask;
+};
+
+// Safe for any number of threads, as long as no two calls write the same memory.
+class Direct {
+ public:
+  Direct(Column& column, Lanes& lanes) : column_(column), lanes_(lanes), scratch_(column) {}
+
+  void product(const ProductCall& call);
+  CrossEntropyResult cross_entropy(const CrossEntropyCall& call);
+  // Returns the norm of the gradient before clipping, 0 where nothing is clipped.
+  double update(const OptimizerCall& call);
+
+ private:
+  struct Numbers;
+  // Runs `kernel` on `args` with scratch and step block set.
+  void run(const KernelCache::Key& key, bool small, const std::function<std::unique_ptr<Kernel>()>& prepare, Args args, Numbers& numbers);
+  void check_labels(const CrossEntropyCall& call);
+
+  Column& column_;
+  Lanes& lanes_;
+  KernelCache kernels_;
+  ScratchPool scratch_;
+};
+
+}  // namespace graft

@@ -1,0 +1,66 @@
+// Softmax cross-entropy on the caller's memory.
+#include "direct_call.h"
+
+namespace graft {
+
+// Before anything is written. Labels are column memory: they come over in pieces.
+void Direct::check_labels(const CrossEntropyCall& call) {
+  int32_t piece[1024];
+  for (int64_t at = 0; at < call.rows; at += 1024) {
+    const int64_t n = std::min<int64_t>(1024, call.rows - at);
+    column_.copy_out(piece, static_cast<const int32_t*>(call.target.at()) + at, 4 * static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; i++)
+      require((piece[i] >= 0 && piece[i] < call.classes) || piece[i] == call.ignored, "label of row ", at + i, " is ", piece[i],
+              "; expected 0 to ", call.classes - 1, " or ", call.ignored, " for a row to ignore");
+  }
+}
+
+CrossEntropyResult Direct::cross_entropy(const CrossEntropyCall& call) {
+  positive("rows", call.rows);
+  positive("classes", call.classes);
+  const int64_t count = product_of("logits", call.rows, call.classes);
+  require(call.smoothing >= 0 && call.smoothing <= 1, "label smoothing is ", call.smoothing, "; expected 0 to 1");
+  finite("factor", call.factor);
+  at_least_zero("normalizer", call.normalizer);
+  const bool soft = call.target.type == DType::F32, weighted = call.class_weight.given(), wanted = call.gradient.given();
+  call.logits.holds(count);
+  call.target.holds(soft ? count : call.rows);
+  if (weighted) call.class_weight.holds(call.classes);
+  if (wanted) {
+    call.gradient.holds(count).apart_from(call.target).apart_from(call.class_weight);
+    if (!call.gradient.same_as(call.logits)) call.gradient.apart_from(call.logits);
+  }
+  if (!soft) check_labels(call);
+
+  const KernelCache::Key key{static_cast<int64_t>(Family::CrossEntropy), call.rows, call.classes, call.ignored, bits(call.smoothing), soft, weighted, wanted};
+  auto prepare = [&] {
+    Request r;
+    r.op = find_op("softmax_cross_entropy");
+    r.node = r.op->name;
+    r.pass = Pass::Loss;
+    r.attributes = {{"label_smoothing", call.smoothing}, {"ignore_index", static_cast<double>(call.ignored)}};
+    TensorType none;
+    none.shape.rank = -1;
+    const TensorType logits{DType::F32, {call.rows, call.classes}};
+    r.inputs = {logits, soft ? logits : TensorType{DType::I32, {call.rows}}, weighted ? TensorType{DType::F32, {call.classes}} : none};
+    r.outputs = r.op->infer(r.call());
+    r.constant.assign(3, false);
+    r.modes = {wanted ? GradMode::Overwrite : GradMode::Ignore, GradMode::Ignore, GradMode::Ignore};
+    r.preferred.resize(3);
+    r.batch = 1;  // all rows are one sample's: their weights are 1
+    return column_.prepare(r);
+  };
+  Numbers numbers;
+  numbers.block.loss_weight[0] = static_cast<float>(call.factor);
+  numbers.block.header->normalizer = static_cast<float>(call.normalizer);
+  void *in[] = {call.logits.at(), call.target.at(), weighted ? call.class_weight.at() : nullptr};
+  void *din[] = {wanted ? call.gradient.at() : nullptr, nullptr, nullptr};
+  Args args{};
+  args.in = in;
+  args.din = din;
+  numbers.extra = Numbers::Extra::Result;
+  run(key, count <= kSmallElements, prepare, args, numbers);
+  return {numbers.block.loss[0], numbers.block.correct[0]};
+}
+
+}  // namespace graft
