@@ -77,4 +77,68 @@ public final class Kernels {
                 o.address(2), o.count(2), product.rowC(), product.stepC(),
                 o.address(3), o.count(3), o.address(4), o.count(4)));
     }
+
+    /**
+     * Mean softmax cross-entropy of rows of logits and its gradient.
+     *
+     * @param loss sizes, smoothing, class weights
+     * @param logits [rows, classes], F32
+     * @param target I32 [rows]: labels, 0 to classes - 1 or the ignored one; or F32 [rows, classes]: probabilities
+     * @param gradient [rows, classes], F32, written; may be the same memory as the logits; null = none is wanted
+     */
+    public SoftmaxCrossEntropy.Loss softmaxCrossEntropy(
+            SoftmaxCrossEntropy loss, Memory logits, Memory target, Memory gradient) {
+        double[] results = new double[2];
+        call(operands -> {
+            operands.reads("logits", Operands.needed("logits", logits), DType.F32);
+            operands.reads("target", Operands.needed("target", target), DType.I32, DType.F32);
+            operands.reads("class weights", loss.classWeights, DType.F32);
+            operands.writes("gradient", gradient, DType.F32);
+        }, o -> Graft.graft_softmax_cross_entropy(device.pointer, loss.rows, loss.classes, loss.smoothing, loss.ignored,
+                loss.factor, loss.normalizer, o.address(0), o.count(0), target.dtype().code, o.address(1), o.count(1),
+                o.address(2), o.count(2), o.address(3), o.count(3), results));
+        return new SoftmaxCrossEntropy.Loss(results[0], results[1]);
+    }
+
+    /**
+     * One update of weights by their gradient, in one pass; with clipping the gradient is read once before it.
+     *
+     * @param step optimizer, rate, moments, what is live
+     * @param weight F32; all of its elements; written
+     * @param gradient F32, as many
+     * @return the norm of the live gradient before clipping; 0 where nothing is clipped
+     */
+    public double optimizerStep(OptimizerStep step, Memory weight, Memory gradient) {
+        double[] norm = new double[1];
+        call(operands -> {
+            operands.writes("weight", Operands.needed("weight", weight), DType.F32);
+            operands.reads("gradient", Operands.needed("gradient", gradient), DType.F32);
+            operands.writes("first moment", step.first, DType.F32);
+            operands.writes("second moment", step.second, DType.F32);
+            operands.reads("anchor", step.anchor, DType.F32);
+            operands.reads("mask", step.mask, DType.U8);
+        }, o -> update(step, weight.count(), o, norm));
+        return norm[0];
+    }
+
+    private int update(OptimizerStep step, long count, Operands o, double[] norm) {
+        int kind = Graft.GRAFT_SGD;
+        double momentum = 0;
+        boolean nesterov = false;
+        double[] adam = {0, 0, 0};
+        if (step.optimizer instanceof Optimizer.Sgd sgd) {
+            momentum = sgd.momentum();
+            nesterov = sgd.nesterov();
+        } else if (step.optimizer instanceof Optimizer.Adam coupled) {
+            kind = Graft.GRAFT_ADAM;
+            adam = new double[] {coupled.beta1(), coupled.beta2(), coupled.eps()};
+        } else if (step.optimizer instanceof Optimizer.AdamW decoupled) {
+            kind = Graft.GRAFT_ADAMW;
+            adam = new double[] {decoupled.beta1(), decoupled.beta2(), decoupled.eps()};
+        }
+        return Graft.graft_optimizer_step(device.pointer, kind, momentum, nesterov ? 1 : 0, adam[0], adam[1], adam[2],
+                step.rate, step.decay, step.anchorStrength, step.clip, step.update, count, step.ranges, step.ranges.length / 2,
+                o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2), o.address(3), o.count(3),
+                o.address(4), o.count(4), o.address(5), o.count(5), norm);
+    }
 }
