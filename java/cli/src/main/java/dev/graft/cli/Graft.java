@@ -7,7 +7,7 @@ import picocli.CommandLine.ScopeType;
 /** The root of the command. */
 @CommandLine.Command(name = "graft", description = "Fine-tunes pretrained networks.", versionProvider = Graft.Versions.class,
         subcommands = {FineTuneCommand.class, PlanCommand.class, EvaluateCommand.class, PredictCommand.class, InspectCommand.class,
-            ModelsCommand.class, DoctorCommand.class, DemoCommand.class, DemoSourceCommand.class},
+            MergeCommand.class, ModelsCommand.class, DoctorCommand.class, DemoCommand.class, DemoSourceCommand.class},
         footer = {"", "Exit codes: 0 done, 1 the run failed, 2 wrong options, 3 data or weights unusable,",
             "4 not enough memory or no such device, 130 interrupted. GRAFT_DEBUG=1 prints stack traces."})
 final class Graft {

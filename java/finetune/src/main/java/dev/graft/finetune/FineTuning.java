@@ -10,15 +10,16 @@ import dev.graft.engine.Param;
 import dev.graft.evaluate.Evaluation;
 import dev.graft.evaluate.Evaluator;
 import dev.graft.model.Checkpoint;
+import dev.graft.model.LowRankAdapter;
 import dev.graft.model.Network;
 import dev.graft.predict.Predictor;
 import dev.graft.train.Diverged;
 import dev.graft.train.EpochRecord;
 import dev.graft.train.TrainObserver;
 import dev.graft.train.Trainer;
-import dev.graft.tune.LowRankAdaptation;
 import dev.graft.weights.Bundle;
 import dev.graft.weights.CardKeys;
+import dev.graft.weights.PeftFolder;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -94,6 +95,17 @@ public final class FineTuning implements AutoCloseable {
      *     should be, but in the folder for temporary files
      */
     public FineTuningResult run(TrainObserver observer, BooleanSupplier stop) {
+        try {
+            return trainAndSave(observer, stop);
+        } finally {
+            if (merged != null) {
+                merged.clear(prepared.parameters);
+                merged = null;
+            }
+        }
+    }
+
+    private FineTuningResult trainAndSave(TrainObserver observer, BooleanSupplier stop) {
         long start = System.nanoTime();
         if (prepared.settings.out() != null) {
             Bundle.requireSpace(prepared.settings.out(), 4 * prepared.network.graph().parameters().stream().mapToLong(Param::count).sum());
@@ -151,8 +163,8 @@ public final class FineTuning implements AutoCloseable {
     }
 
     private void merge() {
-        if (prepared.settings.method() instanceof LowRankAdaptation method) {
-            merged = MergedAdapter.merge(method.layers(prepared.published), prepared.parameters, () -> firstLogits(prepared.network),
+        if (prepared.adapter != null) {
+            merged = MergedAdapter.merge(prepared.adapter, prepared.parameters, () -> firstLogits(prepared.network),
                     () -> firstLogits(prepared.published));
         }
     }
@@ -203,11 +215,23 @@ public final class FineTuning implements AutoCloseable {
 
     private void write(Path folder, boolean overwrite, ObjectNode notes) {
         Bundle.write(folder, overwrite, prepared.published.name(), prepared.dataset.classes(), prepared.card, prepared.settings.weights(), notes,
-                Checkpoint.tensors(prepared.published, prepared.parameters));
+                Checkpoint.tensors(prepared.published, prepared.parameters), this::saveAdapter);
+    }
+
+    private void saveAdapter(Path folder) {
+        if (merged != null) {
+            merged.adapter().save(folder.resolve(Bundle.ADAPTER), false, prepared.parameters,
+                    Bundle.metadata(prepared.published.name(), prepared.dataset.classes(), prepared.card));
+        }
     }
 
     // On one batch: a reload that differs at all differs there.
     private void compareSaved(Predictor inMemory) {
+        if (merged != null) {
+            try (PeftFolder folder = PeftFolder.open(prepared.settings.out().resolve(Bundle.ADAPTER))) {
+                LowRankAdapter.of(prepared.published, folder, null);
+            }
+        }
         try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.threads(), prepared.settings.train().batch(),
                 prepared.settings.train().precision())) {
             firstBatch(pictures -> {

@@ -3,61 +3,69 @@ package dev.graft.finetune;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.graft.engine.Parameters;
+import dev.graft.model.LogitDrift;
+import dev.graft.model.LowRankAdapter;
 import dev.graft.model.LowRankGraph;
 import dev.graft.model.LowRankLayer;
-import dev.graft.model.LowRankUpdate;
-import java.util.ArrayList;
+import dev.graft.weights.LowRankSum;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Supplier;
 
 /**
  * A trained low-rank adapter after it was merged into the weights of the published network.
  *
- * @param updates what was trained, a layer each
+ * @param adapter what was trained
+ * @param parameters numbers in A and B of all layers
  * @param weightChange largest change of an element of a weight by the merge
- * @param logitDrift largest difference of a logit between the network with its adapter and the merged one
+ * @param drift between the network with its adapter and the merged one, on one batch of pictures
  */
-public record MergedAdapter(List<LowRankUpdate> updates, double weightChange, double logitDrift) {
-    /** Copies the list. */
-    public MergedAdapter {
-        updates = List.copyOf(updates);
-    }
-
+public record MergedAdapter(LowRankAdapter adapter, long parameters, double weightChange, LogitDrift drift) {
     /**
-     * Merges the adapters of a store into its weights, in place, so that these are held once. B becomes zero: the network with
-     * adapters goes on to answer as the published one.
+     * Merges the adapter in a store into its weights, in place, so that these are held once. A and B stay.
      *
-     * @param adapted logits of some pictures by the network with adapters, asked before the merge
+     * @param adapted logits of some pictures by the network with the adapter, asked before the merge
      * @param merged logits of the same pictures by the published network, asked after it
      */
-    static MergedAdapter merge(List<LowRankLayer> layers, Parameters parameters, Supplier<float[]> adapted, Supplier<float[]> merged) {
+    static MergedAdapter merge(LowRankAdapter adapter, Parameters store, Supplier<float[]> adapted, Supplier<float[]> merged) {
         float[] before = adapted.get();
-        List<LowRankUpdate> updates = new ArrayList<>();
-        double largest = 0;
-        for (LowRankLayer layer : layers) {
-            LowRankUpdate update = LowRankUpdate.of(layer, null, parameters);
+        long count = 0;
+        double change = 0;
+        for (LowRankLayer layer : adapter.layers()) {
+            float[] a = store.read(LowRankGraph.a(layer.module(), null));
+            float[] b = store.read(LowRankGraph.b(layer.module(), null));
             String name = layer.module() + ".weight";
-            float[] weight = parameters.read(name);
-            largest = Math.max(largest, update.addTo(weight, 1));
-            parameters.write(name, weight);
-            parameters.write(LowRankGraph.b(layer.module(), null), new float[update.b().length]);
-            updates.add(update);
+            float[] weight = store.read(name);
+            change = Math.max(change, add(layer, a, b, weight));
+            store.write(name, weight);
+            count += a.length + b.length;
         }
-        float[] after = merged.get();
-        double drift = 0;
-        for (int i = 0; i < before.length; i++) {
-            drift = Math.max(drift, Math.abs(before[i] - after[i]));
-        }
-        return new MergedAdapter(updates, largest, drift);
+        return new MergedAdapter(adapter, count, change, LogitDrift.between(before, merged.get()));
     }
 
-    /** Numbers in the adapter. */
-    public long count() {
-        return updates.stream().mapToLong(u -> u.a().length + u.b().length).sum();
+    private static double add(LowRankLayer layer, float[] a, float[] b, float[] weight) {
+        List<LowRankLayer.Slice> slices = layer.slices().isEmpty() ? List.of(new LowRankLayer.Slice(0, b.length / layer.rank())) : layer.slices();
+        int down = a.length / slices.size();
+        int up = b.length / slices.size();
+        double largest = 0;
+        for (int s = 0; s < slices.size(); s++) {
+            largest = Math.max(largest, LowRankSum.add(weight, slices.get(s).start(), Arrays.copyOfRange(a, s * down, (s + 1) * down),
+                    Arrays.copyOfRange(b, s * up, (s + 1) * up), layer.rank(), layer.factor()));
+        }
+        return largest;
+    }
+
+    /** Makes the adapter one that changes nothing, as it began: the store then holds one network, with it or without. */
+    void clear(Parameters store) {
+        for (LowRankLayer layer : adapter.layers()) {
+            String b = LowRankGraph.b(layer.module(), null);
+            store.write(b, new float[Math.toIntExact(store.declaration(b).count())]);
+        }
     }
 
     ObjectNode toJson() {
-        return JsonNodeFactory.instance.objectNode().put("layers", updates.size()).put("parameters", count())
-                .put("largest_weight_change", weightChange).put("largest_logit_drift", logitDrift);
+        return JsonNodeFactory.instance.objectNode().put("layers", adapter.layers().size()).put("parameters", parameters)
+                .put("largest_weight_change", weightChange).put("largest_logit_drift", drift.largest())
+                .put("largest_logit", drift.magnitude());
     }
 }

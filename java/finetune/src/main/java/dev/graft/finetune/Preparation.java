@@ -9,9 +9,11 @@ import dev.graft.engine.Param;
 import dev.graft.engine.Parameters;
 import dev.graft.model.Architecture;
 import dev.graft.model.Checkpoint;
+import dev.graft.model.LowRankAdapter;
 import dev.graft.model.Models;
 import dev.graft.model.Network;
 import dev.graft.train.TrainData;
+import dev.graft.tune.LowRankAdaptation;
 import dev.graft.tune.Method;
 import dev.graft.tune.Stage;
 import dev.graft.weights.Bundle;
@@ -23,7 +25,9 @@ import dev.graft.weights.StoredTensor;
 import dev.graft.weights.WeightFile;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 
 /** Everything a run works on, opened and checked against each other before the first step. Closes what it opened. */
 final class Preparation implements AutoCloseable {
@@ -34,6 +38,8 @@ final class Preparation implements AutoCloseable {
     final Network published;
     /** As it is trained: what the method makes of the published one. */
     final Network network;
+    /** What the method adds, as it is saved; null for methods that add nothing. */
+    final LowRankAdapter adapter;
     final boolean freshHead;
     final Device device;
     final Parameters parameters;
@@ -54,6 +60,7 @@ final class Preparation implements AutoCloseable {
         List<String> all = published.graph().parameters().stream().map(Param::name).toList();
         List<String> fresh = file == null ? all : freshHead ? published.head().parameters() : List.of();
         this.stages = stages(settings, network, unpublished(network, all, fresh));
+        this.adapter = settings.method() instanceof LowRankAdaptation method ? adapter(method, published, stages) : null;
         this.data = TrainData.of(dataset.train(), dataset.val(), Pipeline.training(card, settings.augmentation(), settings.train().seed()),
                 Pipeline.evaluation(card), settings.threads());
         this.device = Device.open("cpu", settings.threads(), 1);
@@ -69,6 +76,20 @@ final class Preparation implements AutoCloseable {
 
     private static List<String> unpublished(Network network, List<String> published, List<String> fresh) {
         return network.graph().parameters().stream().map(Param::name).filter(p -> fresh.contains(p) || !published.contains(p)).toList();
+    }
+
+    // Its head and what else trains is saved whole, by modules: PEFT knows nothing smaller.
+    private static LowRankAdapter adapter(LowRankAdaptation method, Network published, List<Stage> stages) {
+        Set<String> live = new HashSet<>();
+        stages.forEach(s -> live.addAll(s.live()));
+        List<String> whole = published.graph().parameters().stream().map(Param::name).filter(live::contains).toList();
+        for (String name : whole) {
+            if (name.indexOf('.') < 0) {
+                throw new IllegalArgumentException("strategy " + method.text() + ": " + name
+                        + " is a parameter of no module, and an adapter is saved by modules: leave it out");
+            }
+        }
+        return new LowRankAdapter(published, null, method.layers(published), whole, method.rankStabilised());
     }
 
     private static List<Stage> stages(Settings settings, Network network, List<String> fresh) {

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /**
  * The result of fine-tuning: a folder with {@value #DESCRIPTION} and {@value #WEIGHTS}. The weights are in PyTorch's layout
@@ -25,6 +26,8 @@ public record Bundle(Path folder, BundleDescription description) {
     public static final String DESCRIPTION = "bundle.json";
     /** Name of the file that holds the tensors. */
     public static final String WEIGHTS = "weights.safetensors";
+    /** Name of the folder of the adapter that was trained and merged, as PEFT saves it; only after a low-rank run. */
+    public static final String ADAPTER = "adapter";
     /** Metadata of the weights: name of the network. */
     public static final String MODEL_KEY = "graft.model";
     /** Metadata of the weights: class names in label order, a JSON array. */
@@ -71,11 +74,12 @@ public record Bundle(Path folder, BundleDescription description) {
      * @param source the weights that the run began with, a file or a folder; null for none
      * @param run what the run tells of itself: method, options, history, results
      * @param tensors in PyTorch's layout under the original names
+     * @param beside puts what else there is into the folder, of which it is given the path for the time being
      * @throws IllegalArgumentException if the folder holds something and may not be overwritten
      * @throws java.io.UncheckedIOException if the system refuses, as for a full disk
      */
     public static Bundle write(Path folder, boolean overwrite, String model, List<String> classes, Card card, Path source, ObjectNode run,
-                               Collection<? extends TensorSource> tensors) {
+                               Collection<? extends TensorSource> tensors, Consumer<Path> beside) {
         BundleDescription description = new BundleDescription(Version.current(), model, classes, card, fingerprint(source), run);
         Map<String, String> metadata = metadata(model, classes, card);
         try (AtomicFolder made = AtomicFolder.create(folder, overwrite)) {
@@ -87,9 +91,16 @@ public record Bundle(Path folder, BundleDescription description) {
                 file.write(ByteBuffer.wrap((json.toPrettyString() + "\n").getBytes(StandardCharsets.UTF_8)));
                 file.commit();
             }
+            beside.accept(made.path());
             made.commit();
         }
         return new Bundle(folder, description);
+    }
+
+    /** {@link #write(Path, boolean, String, List, Card, Path, ObjectNode, Collection, Consumer)} with nothing else in the folder. */
+    public static Bundle write(Path folder, boolean overwrite, String model, List<String> classes, Card card, Path source, ObjectNode run,
+                               Collection<? extends TensorSource> tensors) {
+        return write(folder, overwrite, model, classes, card, source, run, tensors, made -> { });
     }
 
     /** What a tensor file says of itself so that it is of use alone: model, class names in label order, preprocessing. */
