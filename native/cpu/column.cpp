@@ -27,6 +27,7 @@ const std::map<std::string, Maker>& makers() {
       {"max_pool", make_pool},         {"avg_pool", make_pool},       {"global_pool", make_pool},
       {"reshape", make_movement},      {"transpose", make_movement},  {"concat", make_movement},
       {"slice", make_movement},        {"pad", make_movement},        {"softmax", make_softmax},
+      {"attention", make_attention},
       {"softmax_cross_entropy", make_cross_entropy}, {"bce_with_logits", make_elementwise_loss},
       {"mse", make_elementwise_loss},  {"mae", make_elementwise_loss}};
   return table;

@@ -16,6 +16,7 @@ void add_batch_norm(Simd&);
 void add_layer_norm(Simd&);
 void add_pool(Simd&);
 void add_softmax(Simd&);
+void add_attention(Simd&);
 void add_dropout(Simd&);
 void add_optimizer(Simd&);
 
@@ -27,6 +28,7 @@ void fill(Simd& table) {
   add_layer_norm(table);
   add_pool(table);
   add_softmax(table);
+  add_attention(table);
   add_dropout(table);
   add_optimizer(table);
 }

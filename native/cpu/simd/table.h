@@ -64,6 +64,23 @@ struct LossCall {
   float* correct;             // [rows] 1 or 0
 };
 
+// By heads: query and result have `queries` rows a sample, key and value `keys`; elements of a head lie together.
+struct AttentionCall {
+  Store type;
+  int64_t batch, heads, queries, keys, size;
+  int64_t query_row, key_row;  // elements from token to token, of the gradients too; the result and dout are dense
+  const int32_t* counts;       // [batch] keys that count; null: all
+  bool causal;
+  float scale;
+  int threads;                 // at most
+  const void *query, *key, *value;
+  void* result;
+  float* lse;                  // [batch, heads, queries]
+  const void* dout;
+  void *dquery, *dkey, *dvalue;  // null: not wanted
+  void* scratch;
+};
+
 struct UpdateBlock {
   int64_t offset, count;  // elements
   int64_t mask_bit;       // -1: all live
@@ -139,6 +156,11 @@ struct Simd {
   void (*softmax)(Store type, bool log, const void* x, void* y, int64_t rows, int64_t n);
   void (*softmax_data)(Store type, bool log, const void* dout, const void* dout2, const void* y, void* dx, int64_t rows, int64_t n);
   void (*cross_entropy)(const LossCall& call);
+
+  // attention.cpp; on BF16 where the instruction set has its products
+  size_t (*attention_scratch)(const AttentionCall& call, bool backward);
+  void (*attention)(const AttentionCall& call);
+  void (*attention_gradients)(const AttentionCall& call);
 
   // dropout.cpp: y = survives ? (x + x2) * factor : 0
   void (*dropout)(Store type, const void* x, const void* x2, void* y, int64_t samples, int64_t per_sample, const int64_t* ids, uint64_t key, int32_t visit,
