@@ -24,6 +24,10 @@ class ForwardEmitter {
     p.name = node.name;
     for (size_t i = 0; i < node.inputs.size(); i++)
       p.in.push_back(in_role(node.inputs[i] < 0 ? -1 : d_.value_of[node.inputs[i]], node.role(i), e_.compute(node)));
+    if (node.attributes.count("active") && !d_.options.train) {
+      d_.value_of[node.outputs[0]] = p.in[0];  // dropout at rest: its readers read its input
+      return;
+    }
     for (int v : node.outputs) p.out.push_back(d_.value_of[v]);
     if (std::any_of(p.in.begin(), p.in.end(), [&](int v) { return e_.needs(v); })) e_.needs_gradient.insert(p.out[0]);
     p.request = request(node, p);

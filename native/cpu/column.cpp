@@ -24,6 +24,7 @@ const std::map<std::string, Maker>& makers() {
       {"relu6", make_unary},           {"leaky_relu", make_unary},    {"gelu", make_unary},
       {"silu", make_unary},            {"sigmoid", make_unary},       {"scale", make_unary},
       {"add", make_binary},            {"multiply", make_binary},     {"dropout", make_dropout},
+      {"embed_tokens", make_embed_tokens},
       {"max_pool", make_pool},         {"avg_pool", make_pool},       {"global_pool", make_pool},
       {"reshape", make_movement},      {"transpose", make_movement},  {"concat", make_movement},
       {"slice", make_movement},        {"pad", make_movement},        {"softmax", make_softmax},
@@ -116,7 +117,7 @@ class CpuColumn : public Column {
   }
   bool accumulates(const Request& r, size_t input) const override {
     const std::string op = r.name();
-    if (op == "conv2d" || op == "linear" || op == "batch_norm" || op == "layer_norm") return input > 0;
+    if (op == "conv2d" || op == "linear" || op == "batch_norm" || op == "layer_norm" || op == "embed_tokens") return input > 0;
     return op == "matmul" || op == "add" || op == "multiply" || op == "scale" || is_unary(op);
   }
 

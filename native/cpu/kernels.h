@@ -14,6 +14,7 @@ std::unique_ptr<Kernel> make_layer_norm(const Request& r);
 std::unique_ptr<Kernel> make_unary(const Request& r);
 std::unique_ptr<Kernel> make_binary(const Request& r);
 std::unique_ptr<Kernel> make_dropout(const Request& r);
+std::unique_ptr<Kernel> make_embed_tokens(const Request& r);
 std::unique_ptr<Kernel> make_pool(const Request& r);
 std::unique_ptr<Kernel> make_movement(const Request& r);
 std::unique_ptr<Kernel> make_softmax(const Request& r);
@@ -58,6 +59,10 @@ inline bool storable(DType type) { return type == DType::F32 || type == DType::B
 inline GradMode mode_of(const Request& r, size_t input) { return input < r.modes.size() ? r.modes[input] : GradMode::Ignore; }
 inline bool wants(const Request& r, size_t input) { return mode_of(r, input) != GradMode::Ignore; }
 inline Tail tail_of(const Epilogue& e) { return {function_of(e.activation), e.slope}; }
+
+// Rows of `bytes` bytes between two tensors whose rows begin so many bytes apart; a null source clears.
+void move_rows(int64_t rows, int64_t bytes, const void* from, int64_t from_step, void* to, int64_t to_step);
+inline char* shifted(void* p, int64_t bytes) { return static_cast<char*>(p) + bytes; }
 
 // Cuts scratch memory into aligned pieces.
 class Cut {

@@ -21,19 +21,6 @@ int axis_of(const Request& r) {
   return static_cast<int>(axis < 0 ? axis + r.inputs[0].shape.rank : axis);
 }
 
-// Rows of `bytes` bytes between two tensors; a null source clears.
-void move_rows(int64_t rows, int64_t bytes, const void* from, int64_t from_step, void* to, int64_t to_step) {
-  const char* p = static_cast<const char*>(from);
-  char* q = static_cast<char*>(to);
-#pragma omp parallel for schedule(static) if (rows > 1 && rows * bytes > 65536)
-  for (int64_t r = 0; r < rows; r++) {
-    if (p) std::memcpy(q + r * to_step, p + r * from_step, bytes);
-    else std::memset(q + r * to_step, 0, bytes);
-  }
-}
-
-char* shifted(void* p, int64_t bytes) { return static_cast<char*>(p) + bytes; }
-
 std::unique_ptr<Kernel> make_concat(const Request& r) {
   struct Part {
     int64_t bytes, begin;
@@ -118,6 +105,16 @@ class Transpose : public PlainKernel {
 };
 
 }  // namespace
+
+void move_rows(int64_t rows, int64_t bytes, const void* from, int64_t from_step, void* to, int64_t to_step) {
+  const char* p = static_cast<const char*>(from);
+  char* q = static_cast<char*>(to);
+#pragma omp parallel for schedule(static) if (rows > 1 && rows * bytes > 65536)
+  for (int64_t r = 0; r < rows; r++) {
+    if (p) std::memcpy(q + r * to_step, p + r * from_step, bytes);
+    else std::memset(q + r * to_step, 0, bytes);
+  }
+}
 
 std::unique_ptr<Kernel> make_movement(const Request& r) {
   const std::string name = r.name();

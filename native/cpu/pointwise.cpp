@@ -174,6 +174,7 @@ std::unique_ptr<Kernel> make_dropout(const Request& r) {
   const int64_t n = r.outputs[0].count(), batch = r.batch;
   const bool backward = r.pass == Pass::Backward, second = r.second_gradient;
   const double rate = r.call().number("rate");
+  const bool whole = r.call().integer("per_sample") != 0;
   if (r.call().integer("active") == 0) {
     if (second)
       return own("sum", 0, [=](const Args& a) {
@@ -188,7 +189,7 @@ std::unique_ptr<Kernel> make_dropout(const Request& r) {
   return own("dropout", 0, [=](const Args& a) {
     const StepHeader& h = *a.step->header;
     simd().dropout(type, backward ? a.dout : a.in[0], second ? a.dout2 : nullptr, backward ? a.din[0] : a.out[0], batch, n / batch, a.step->row_id,
-                   philox::key(h.seed, node), h.visit, static_cast<float>(rate), keep);
+                   philox::key(h.seed, node), h.visit, static_cast<float>(rate), keep, whole);
   });
 }
 

@@ -1,5 +1,6 @@
 // dropout: element i of a sample survives where uniform(key(seed, node), sample id, visit, i) >= rate and is scaled by
-// 1 / (1 - rate). Nothing is saved: backward draws the same numbers again. `active` is set by the planner, 0 in eval plans.
+// 1 / (1 - rate). With per_sample the number of element 0 decides for the whole sample: stochastic depth (Huang et al. 2016).
+// Nothing is saved: backward draws the same numbers again. `active` is set by the planner, 0 in eval plans.
 #include "philox.h"
 #include "reference.h"
 
@@ -10,21 +11,23 @@ std::vector<TensorType> infer(const OpCall& call) {
   require_float(call, 0, "dropout", "x");
   double rate = call.number("rate");
   require(rate >= 0 && rate <= 1, "dropout: rate must lie in 0..1, got ", rate);
+  const int64_t whole = call.integer("per_sample");
+  require(whole == 0 || whole == 1, "dropout: per_sample must be 0 or 1, got ", whole);
   return {call.inputs[0]};
 }
 
 // What an element is multiplied by.
 struct Mask {
   explicit Mask(const Run& run)
-      : active(run.integer("active") != 0), rate(run.number("rate")), step(*run.args.step),
+      : active(run.integer("active") != 0), whole(run.integer("per_sample") != 0), rate(run.number("rate")), step(*run.args.step),
         per_sample(run.out_shape().count() / run.request.batch), key(philox::key(step.header->seed, run.request.node)) {}
   double operator()(int64_t i) const {
     if (!active) return 1;
-    bool survives =
-        philox::uniform(key, step.row_id[i / per_sample], step.header->visit, i % per_sample) >= static_cast<float>(rate);
+    const int64_t number = whole ? 0 : i % per_sample;
+    bool survives = philox::uniform(key, step.row_id[i / per_sample], step.header->visit, number) >= static_cast<float>(rate);
     return survives ? 1 / (1 - rate) : 0;
   }
-  bool active;
+  bool active, whole;
   double rate;
   const StepBlock& step;
   int64_t per_sample;
@@ -52,7 +55,7 @@ void add_dropout() {
   OpDef def;
   def.name = "dropout";
   def.inputs = {{"x"}};
-  def.attributes = {{"rate", 0, true}, {"active"}};
+  def.attributes = {{"rate", 0, true}, {"per_sample"}, {"active"}};
   def.infer = infer;
   def.backward_reads = reads_nothing;
   def.pointwise = true;

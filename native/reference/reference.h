@@ -148,6 +148,7 @@ void add_broadcast();
 void add_pool();
 void add_movement();
 void add_dropout();
+void add_embed_tokens();
 void add_softmax();
 void add_attention();
 void add_losses();

@@ -30,6 +30,7 @@ void fill() {
     reference::add_pool();
     reference::add_movement();
     reference::add_dropout();
+    reference::add_embed_tokens();
     reference::add_softmax();
     reference::add_attention();
     reference::add_losses();

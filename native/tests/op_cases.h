@@ -246,8 +246,18 @@ inline OpTest dropout_test() {
   OpTest t{"dropout", {}, 1e-12};
   t.cases.push_back({"active", {{{3, 5, 17}}}, {{"rate", 0.3}, {"active", 1}}, 3});
   t.cases.push_back({"odd_sample", {{{7, 33}}}, {{"rate", 0.5}, {"active", 1}}, 7});
+  t.cases.push_back({"per_sample", {{{17, 3, 7}}}, {{"rate", 0.4}, {"per_sample", 1}, {"active", 1}}, 17});
   t.cases.push_back({"all", {{{3, 7}}}, {{"rate", 1}, {"active", 1}}, 3});
   t.cases.push_back({"inactive", {{{3, 7}}}, {{"rate", 0.5}}, 3});
+  return t;
+}
+
+inline OpTest embed_tokens_test() {
+  OpTest t{"embed_tokens", {}, kReordered};
+  t.cases.push_back({"class", {{{3, 7, 17}}, {{1, 1, 17}}, {{1, 8, 17}}}, {}, 3});
+  t.cases.push_back({"three_in_front", {{{2, 5, 33}}, {{1, 3, 33}}, {{1, 8, 33}}}, {}, 2});
+  t.cases.push_back({"one", {{{1, 1, 1}}, {{1, 1, 1}}, {{1, 2, 1}}}, {}, 1});
+  t.cases.push_back({"long", {{{70, 5, 129}}, {{1, 1, 129}}, {{1, 6, 129}}}, {}, 70});
   return t;
 }
 
@@ -326,7 +336,7 @@ inline std::vector<OpTest> all_op_tests() {
   return {linear_test(), lora_linear_test(), matmul_test(), conv2d_test(), batch_norm_test(), layer_norm_test(), unary_test("relu"),
           unary_test("relu6"), unary_test("leaky_relu", {{"slope", 0.1}}), unary_test("sigmoid"), unary_test("silu"), gelu_test(),
           broadcast_test("add"), broadcast_test("multiply"), scale_test(), max_pool_test(), avg_pool_test(),
-          global_pool_test(), reshape_test(), transpose_test(), concat_test(), slice_test(), pad_test(), dropout_test(),
+          global_pool_test(), reshape_test(), transpose_test(), concat_test(), slice_test(), pad_test(), dropout_test(), embed_tokens_test(),
           softmax_test(), attention_test(), softmax_cross_entropy_test(), elementwise_loss_test("bce_with_logits", Fill::Bits),
           elementwise_loss_test("mse", Fill::Normal), elementwise_loss_test("mae", Fill::Normal)};
 }

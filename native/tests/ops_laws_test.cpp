@@ -29,6 +29,22 @@ class Laws {
       harness_.expect_close("result", expected, outcome.outputs[0], 1e-15, 1);
       harness_.expect_close("gradient", slope, outcome.gradients[0], 1e-15, 1);
     });
+    c.attributes["per_sample"] = 1;
+    harness_.test("dropout per sample keeps or drops whole samples, by the number of their first element", [&] {
+      Data data = make_data(*find_op("dropout"), c, harness_.seed());
+      Outcome outcome = run("dropout", c, data, true);
+      std::vector<double> expected;
+      const uint64_t key = philox::key(42, "node.law");
+      int64_t kept = 0;
+      for (int64_t b = 0; b < 7; b++) {
+        const int64_t id = 1000 + 7 * b + (b % 2 ? int64_t{1} << 33 : 0);
+        const bool survives = philox::uniform(key, id, 3, 0) >= 0.3f;
+        kept += survives;
+        for (int64_t i = 0; i < 33; i++) expected.push_back(survives ? data.inputs[0][expected.size()] / 0.7 : 0);
+      }
+      harness_.expect(kept > 0 && kept < 7, kept, " of 7 samples survive: the case shows nothing");
+      harness_.expect_close("result", expected, outcome.outputs[0], 1e-15, 1);
+    });
   }
 
   void padding() {

@@ -58,6 +58,20 @@ void multiply(Store type, const Spread& s, const void* a, const void* b, void* y
   });
 }
 
+void embed_tokens(Store type, const void* x, const float* token, const float* position, void* y, int64_t samples, int64_t prefix, int64_t whole) {
+  with_type(type, [&](auto e) {
+    using T = decltype(e);
+    over_items(samples, whole, [&](int64_t n) {
+      const T* own = static_cast<const T*>(x) + n * (whole - prefix);
+      T* out = static_cast<T*>(y) + n * whole;
+#pragma omp simd
+      for (int64_t i = 0; i < prefix; i++) store(out + i, token[i] + position[i]);
+#pragma omp simd
+      for (int64_t i = prefix; i < whole; i++) store(out + i, load(own + i - prefix) + position[i]);
+    });
+  });
+}
+
 void column_sums(Store type, const void* x, int64_t rows, int64_t columns, float* sums, bool accumulate, void* scratch) {
   double* totals = static_cast<double*>(scratch);
   with_type(type, [&](auto e) {
@@ -114,6 +128,7 @@ void middle_sums(Store type, int64_t a, int64_t b, int64_t c, const void* x, con
 void add_broadcast(Simd& table) {
   table.add = add;
   table.multiply = multiply;
+  table.embed_tokens = embed_tokens;
   table.column_sums = column_sums;
   table.middle_sums = middle_sums;
 }

@@ -31,8 +31,10 @@ inline void philox(uint64_t key, int64_t sample, int32_t visit, uint32_t first, 
   }
 }
 
+inline bool survives(uint32_t bits, float rate) { return static_cast<float>(bits >> 8) * 0x1p-24f >= rate; }
+
 void dropout(Store type, const void* x, const void* x2, void* y, int64_t samples, int64_t per_sample, const int64_t* ids, uint64_t key, int32_t visit,
-             float rate, float factor) {
+             float rate, float factor, bool whole) {
   int64_t pieces = (per_sample + kBlock - 1) / kBlock;
   with_type(type, [&](auto e) {
     using T = decltype(e);
@@ -42,13 +44,21 @@ void dropout(Store type, const void* x, const void* x2, void* y, int64_t samples
       const T* p2 = x2 ? static_cast<const T*>(x2) + sample * per_sample : nullptr;
       T* q = static_cast<T*>(y) + sample * per_sample;
       uint32_t lanes[4][kCounters];
+      if (whole) {
+        philox(key, ids[sample], visit, 0, lanes);
+        const float all = survives(lanes[0][0], rate) ? factor : 0.f;
+        for (int64_t i = begin; i < end; i++) {
+          float v = load(p + i) + (p2 ? load(p2 + i) : 0.f);
+          store(q + i, all ? v * all : 0.f);
+        }
+        return;
+      }
       for (int64_t at = begin; at < end; at += kAtOnce) {
         philox(key, ids[sample], visit, static_cast<uint32_t>(at / 4), lanes);
         const int64_t count = least(kAtOnce, end - at);
         for (int64_t i = 0; i < count; i++) {
-          bool survives = static_cast<float>(lanes[i & 3][i >> 2] >> 8) * 0x1p-24f >= rate;
           float v = load(p + at + i) + (p2 ? load(p2 + at + i) : 0.f);
-          store(q + at + i, survives ? v * factor : 0.f);
+          store(q + at + i, survives(lanes[i & 3][i >> 2], rate) ? v * factor : 0.f);
         }
       }
     });

@@ -130,6 +130,9 @@ struct Simd {
   // y[a, c] (+)= sum over b of x[a, b, c] * other[a, b, c] (other: null = 1).
   void (*middle_sums)(Store type, int64_t a, int64_t b, int64_t c, const void* x, const void* other, Store to, void* y, bool accumulate);
 
+  // y[n, i] = (i < prefix ? token[i] : x[n, i - prefix]) + position[i] for i < whole.
+  void (*embed_tokens)(Store type, const void* x, const float* token, const float* position, void* y, int64_t samples, int64_t prefix, int64_t whole);
+
   // batch_norm.cpp
   void (*norm_statistics)(Store type, const void* x, int64_t rows, int64_t channels, float* mean, float* variance, void* scratch);
   void (*norm_apply)(Store type, const void* x, const void* residual, void* y, int64_t rows, int64_t channels, const float* mean, const float* s,
@@ -162,9 +165,9 @@ struct Simd {
   void (*attention)(const AttentionCall& call);
   void (*attention_gradients)(const AttentionCall& call);
 
-  // dropout.cpp: y = survives ? (x + x2) * factor : 0
+  // dropout.cpp: y = survives ? (x + x2) * factor : 0; with `whole` the number of element 0 is that of its sample.
   void (*dropout)(Store type, const void* x, const void* x2, void* y, int64_t samples, int64_t per_sample, const int64_t* ids, uint64_t key, int32_t visit,
-                  float rate, float factor);
+                  float rate, float factor, bool whole);
 
   // optimizer.cpp
   void (*square_sums)(const UpdateCall& call, double* per_block);

@@ -180,6 +180,22 @@ public abstract sealed class Operations permits GraphBuilder {
         return node("dropout", name, numbers("rate", rate), x);
     }
 
+    /**
+     * Stochastic depth (Huang et al. 2016): in training plans a whole sample is zero with probability {@code rate}, else
+     * x / (1 - rate); in others x itself.
+     */
+    public Value dropPath(String name, Value x, double rate) {
+        return node("dropout", name, numbers("rate", rate, "per_sample", 1), x);
+    }
+
+    /**
+     * Tokens that all samples share in front of their own, and the position embedding added: token [1, P, C] before
+     * x [N, T, C], plus position [1, P + T, C], is [N, P + T, C].
+     */
+    public Value embedTokens(String name, Value x, Value token, Value position) {
+        return node("embed_tokens", name, Map.of(), x, token, position);
+    }
+
     /** Softmax over the last axis, or its logarithm. */
     public Value softmax(String name, Value x, boolean log) {
         return node("softmax", name, numbers("log", bit(log)), x);

@@ -64,6 +64,8 @@ class OperationsTest {
         sized("self", 0, 5, 2);
         g.selfAttention("self.padded", sequence, keys, 1, true);
         sized("self.padded", 0, 5, 2);
+        g.embedTokens("embed", sequence, g.parameter("token", 1, 2, 6), g.parameter("position", 1, 7, 6));
+        sized("embed", 0, 7, 6);
     }
 
     @Test
@@ -77,6 +79,7 @@ class OperationsTest {
         g.sigmoid("sigmoid", rows);
         g.scale("scale", rows, 2, -1);
         g.dropout("dropout", rows, 0.5);
+        g.dropPath("drop.path", rows, 0.5);
         g.softmax("softmax", rows, false);
         g.softmax("log.softmax", rows, true);
         g.add("add", rows, g.parameter("shift", 6));
