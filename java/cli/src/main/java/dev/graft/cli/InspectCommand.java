@@ -91,7 +91,7 @@ final class InspectCommand implements Command {
             terminal.say(known.card().origin() + ", of " + known.model() + "; preprocessing: " + known.card());
         }
         String name = known == null ? weights.metadata().get(Bundle.MODEL_KEY) : known.model();
-        return asked != null ? asked : name != null && Models.names().contains(name) ? Models.named(name) : null;
+        return asked != null ? asked : name != null && Models.has(name) ? Models.named(name) : null;
     }
 
     private static void report(WeightFile weights, Architecture architecture, Terminal terminal, ObjectNode json) {
@@ -100,8 +100,7 @@ final class InspectCommand implements Command {
             return;
         }
         int outputs = Heads.outputs(architecture, weights);
-        LoadReport report = LoadReport.compare(weights,
-                Checkpoint.expected(architecture.network(architecture.imageSize(), outputs > 0 ? outputs : architecture.classes())));
+        LoadReport report = Checkpoint.compare(architecture.network(architecture.imageSize(), outputs > 0 ? outputs : architecture.classes()), weights);
         terminal.say("compared with " + architecture.name() + ": " + report);
         ObjectNode node = JSON.valueToTree(report);
         json.set("report", node.put("model", architecture.name()).put("exact", report.exact()));

@@ -64,6 +64,9 @@ final class TrainingOptions {
     @Option(names = "--dropout", paramLabel = "X", description = "before the head; default the model's own")
     Double dropout;
 
+    @Option(names = "--drop-path", paramLabel = "X", description = "stochastic depth of vision transformers: rate of the last block; default 0")
+    Double dropPath;
+
     @Option(names = "--lr-mult", paramLabel = "GLOB=X", description = "factor on the rate of what matches; may be given again")
     List<String> multipliers = List.of();
 
@@ -111,6 +114,7 @@ final class TrainingOptions {
         put(labelSmoothing, b::labelSmoothing);
         put(l2sp, b::l2sp);
         put(dropout, b::dropout);
+        put(dropPath, b::dropPath);
         multipliers.forEach(b::rateMultiplier);
         put(layerDecay, b::layerDecay);
         put(norms, n -> b.batchNorm(BatchNormPolicy.valueOf(Choice.of("--bn", n, List.of("frozen", "train")).toUpperCase(Locale.ROOT))));

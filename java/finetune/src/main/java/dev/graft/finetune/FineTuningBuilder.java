@@ -37,6 +37,7 @@ public final class FineTuningBuilder {
     private double labelSmoothing;
     private double l2sp;
     private double dropout = Double.NaN;
+    private double dropPath;
     private final List<RateRule.Multiplier> multipliers = new ArrayList<>();
     private double layerDecay = 1;
     private BatchNormPolicy norms = BatchNormPolicy.AUTO;
@@ -148,6 +149,12 @@ public final class FineTuningBuilder {
     /** Dropout before the head; default the model's own. */
     public FineTuningBuilder dropout(double share) {
         dropout = share;
+        return this;
+    }
+
+    /** Stochastic depth: rate at which the last block's branches are left out of a sample, falling to 0 at the first; default 0. */
+    public FineTuningBuilder dropPath(double share) {
+        dropPath = share;
         return this;
     }
 
@@ -265,7 +272,7 @@ public final class FineTuningBuilder {
         Optimizer rule = optimizer.equals("sgd") ? new Optimizer.Sgd(momentum, false) : new Optimizer.AdamW();
         Schedule rates = schedule != null ? schedule : headOnly ? Schedule.CONSTANT : Schedule.COSINE;
         TrainOptions train = new TrainOptions(epochs, batch, rate, rule, weightDecay != null ? weightDecay : headOnly ? 1e-3 : 1e-4,
-                rates, warmup, labelSmoothing, l2sp, dropout, new RateRule(multipliers, layerDecay), norms, patience, accumulate, clip,
+                rates, warmup, labelSmoothing, l2sp, dropout, dropPath, new RateRule(multipliers, layerDecay), norms, patience, accumulate, clip,
                 precision, cache, seed);
         Augmentation pictures = augmentation != null ? augmentation : Augmentation.parse(headOnly ? "none" : "flip");
         Settings settings = new Settings(model, method.pretrained() ? weights : null, data, method, train, pictures, head, valFraction, out,

@@ -12,6 +12,7 @@ import dev.graft.model.Checkpoint;
 import dev.graft.model.LowRankAdapter;
 import dev.graft.model.Models;
 import dev.graft.model.Network;
+import dev.graft.model.NetworkOptions;
 import dev.graft.train.TrainData;
 import dev.graft.tune.LowRankAdaptation;
 import dev.graft.tune.Method;
@@ -54,7 +55,8 @@ final class Preparation implements AutoCloseable {
         this.card = CardChoice.of(keys, preprocess, file, architecture.card());
         int classes = dataset.classes().size();
         this.freshHead = file == null || !keepsHead(settings, architecture, file, dataset);
-        this.published = architecture.network(card.crop(), classes, settings.train().dropout());
+        this.published = architecture.network(new NetworkOptions(card.crop(), classes, settings.train().dropout(),
+                settings.train().dropPath()));
         this.network = settings.method().rewrite(published);
         // What no checkpoint gives: without a file everything.
         List<String> all = published.graph().parameters().stream().map(Param::name).toList();

@@ -40,7 +40,7 @@ public record Settings(String model, Path weights, Path data, Method method, Tra
         }
         json.put("weight-decay", train.weightDecay()).put("schedule", lower(train.schedule())).put("warmup", train.warmup());
         json.put("augment", augmentation.toString()).put("label-smoothing", train.labelSmoothing()).put("l2sp", train.l2sp());
-        json.put("dropout", Double.isNaN(train.dropout()) ? null : train.dropout());
+        json.put("dropout", Double.isNaN(train.dropout()) ? null : train.dropout()).put("drop-path", train.dropPath());
         var multipliers = json.putArray("lr-mult");
         for (RateRule.Multiplier m : train.rates().multipliers()) {
             multipliers.add(m.pattern().text() + "=" + m.factor());

@@ -12,27 +12,29 @@ import dev.graft.weights.Card;
  * @param builder makes the network
  */
 public record Architecture(String name, int imageSize, int classes, Card card, Builder builder) {
-    /** Builds a network of a size and a class count. */
+    /** Builds a network. */
     @FunctionalInterface
     public interface Builder {
-        /**
-         * @param imageSize pixels a side
-         * @param classes number of logits, at least 1
-         * @param dropout rate before the head; NaN for the model's own
-         */
-        Network build(int imageSize, int classes, double dropout);
+        /** The network. */
+        Network build(NetworkOptions options);
     }
 
     /** The network for a class count, with the model's own dropout. */
     public Network network(int imageSize, int classes) {
-        return network(imageSize, classes, Double.NaN);
+        return network(NetworkOptions.of(imageSize, classes));
     }
 
     /** The network for a class count and a dropout rate; NaN for the model's own. */
     public Network network(int imageSize, int classes, double dropout) {
-        if (imageSize < 1 || classes < 1) {
-            throw new IllegalArgumentException(name + ": image size and classes must be at least 1, got " + imageSize + " and " + classes);
-        }
-        return builder.build(imageSize, classes, dropout);
+        return network(new NetworkOptions(imageSize, classes, dropout, 0));
+    }
+
+    /**
+     * The network.
+     *
+     * @throws IllegalArgumentException if the family cannot be built so
+     */
+    public Network network(NetworkOptions options) {
+        return builder.build(options);
     }
 }

@@ -32,6 +32,12 @@ public final class Checkpoint {
                 .map(p -> LoadReport.Shape.of(p.value().name(), torchDims(p))).toList();
     }
 
+    /** How a file fits the network; position embeddings of another grid are resampled. */
+    public static LoadReport compare(Network network, WeightFile file) {
+        LoadReport report = LoadReport.compare(file, expected(network));
+        return report.resampling(m -> network.positions().stream().anyMatch(grid -> grid.resamples(m)));
+    }
+
     /** Sizes of a parameter in PyTorch's order of axes: filters are out, in, height, width there. */
     public static long[] torchDims(Param parameter) {
         List<Long> d = parameter.dims();
@@ -49,9 +55,8 @@ public final class Checkpoint {
      * @throws dev.graft.weights.WeightsException if anything but {@code fresh} does not fit
      */
     public static LoadReport load(Network network, WeightFile file, Collection<String> fresh, long seed, Parameters into) {
-        LoadReport report = null;
-        if (file != null) {
-            report = LoadReport.compare(file, expected(network));
+        LoadReport report = file == null ? null : compare(network, file);
+        if (report != null) {
             report.requireStrict(fresh);
         }
         Set<String> made = Set.copyOf(fresh);
@@ -59,7 +64,10 @@ public final class Checkpoint {
             String name = p.value().name();
             boolean stored = file != null && !made.contains(name);
             into.declare(name, p.dims(), p.buffer(), stored ? Origin.CHECKPOINT : Origin.HEAD);
-            if (stored) {
+            if (stored && report.resampled().stream().anyMatch(m -> m.name().equals(name))) {
+                PositionGrid grid = network.positions().stream().filter(g -> g.parameter().equals(name)).findFirst().orElseThrow();
+                into.write(name, grid.resample(file.read(file.tensor(name)), Math.toIntExact(p.dims().get(2))));
+            } else if (stored) {
                 bind(p, file.tensor(name), file, into);
             } else {
                 into.write(name, network.starts().get(name).values(seed, name, Math.toIntExact(p.count())));

@@ -34,8 +34,8 @@ final class CifarResNet {
         String name = "cifar_resnet" + (6 * n + 2);
         Card card = new Card(SIZE, SIZE, new float[] {.485f, .456f, .406f}, new float[] {.229f, .224f, .225f},
                 Interpolation.BILINEAR, ChannelOrder.RGB, "default of " + name);
-        return new Architecture(name, SIZE, 10, card, (imageSize, classes, dropout) ->
-                new CifarResNet(new NetworkBuilder(name, imageSize, classes, dropout)).build(n));
+        return new Architecture(name, SIZE, 10, card, options ->
+                new CifarResNet(new NetworkBuilder(name, options)).build(n));
     }
 
     private Network build(int n) {

@@ -70,7 +70,7 @@ public record LowRankAdapter(Network base, String name, List<LowRankLayer> layer
         adapted.starts().forEach((parameter, start) -> starts.put(renamed.getOrDefault(parameter, parameter), start));
         List<LayerGroup> groups = adapted.groups().stream().map(g -> new LayerGroup(g.name(),
                 g.parameters().stream().map(p -> renamed.getOrDefault(p, p)).toList())).toList();
-        return new Network(adapted.name(), graph, adapted.imageSize(), adapted.classes(), groups, starts);
+        return new Network(adapted.name(), graph, adapted.imageSize(), adapted.classes(), groups, starts, adapted.positions());
     }
 
     /** Its own parameters, under their names in a store: A and B of each layer, then those it has whole. */

@@ -88,7 +88,7 @@ public final class LowRankGraph {
             groups.add(new LayerGroup(network.groups().get(g).name(),
                     graph.parameters().stream().map(Param::name).filter(p -> groupOf.get(p) == group).toList()));
         }
-        return new Network(network.name(), graph, network.imageSize(), network.classes(), groups, starts);
+        return new Network(network.name(), graph, network.imageSize(), network.classes(), groups, starts, network.positions());
     }
 
     /** The graph with adapters; see {@link #insert(Network, Collection, String)}. */

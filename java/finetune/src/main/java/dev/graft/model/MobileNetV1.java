@@ -33,13 +33,13 @@ final class MobileNetV1 {
     private static Architecture keras(String name, double width) {
         float[] half = {.5f, .5f, .5f};
         Card card = new Card(256, 224, half, half, Interpolation.BILINEAR, ChannelOrder.RGB, "default of " + name);
-        return new Architecture(name, 224, 1000, card, (imageSize, classes, dropout) ->
-                new Keras(new NetworkBuilder(name, imageSize, classes, dropout), width).build());
+        return new Architecture(name, 224, 1000, card, options ->
+                new Keras(new NetworkBuilder(name, options), width).build());
     }
 
     private static Architecture leaky(String name) {
-        return new Architecture(name, 224, 1000, Card.imageNet("default of " + name), (imageSize, classes, dropout) ->
-                new Leaky(new NetworkBuilder(name, imageSize, classes, dropout)).build());
+        return new Architecture(name, 224, 1000, Card.imageNet("default of " + name), options ->
+                new Leaky(new NetworkBuilder(name, options)).build());
     }
 
     /** Whether pair {@code i}, from 0, halves the picture: where the channels double, but for the first pair. */

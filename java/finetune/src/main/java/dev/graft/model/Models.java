@@ -11,15 +11,21 @@ public final class Models {
     private static final Map<String, Architecture> ALL = new LinkedHashMap<>();
 
     static {
-        Stream.of(ResNet.architectures(), CifarResNet.architectures(), SqueezeNet.architectures(), MobileNetV1.architectures())
+        Stream.of(ResNet.architectures(), CifarResNet.architectures(), SqueezeNet.architectures(), MobileNetV1.architectures(),
+                        VisionTransformer.architectures())
                 .flatMap(List::stream).forEach(a -> ALL.put(a.name(), a));
     }
 
     private Models() {}
 
-    /** All names, family by family. */
+    /** All names, family by family; variants of a model, {@code NAME:VARIANT}, are not listed. */
     public static List<String> names() {
-        return List.copyOf(ALL.keySet());
+        return ALL.keySet().stream().filter(name -> name.indexOf(':') < 0).toList();
+    }
+
+    /** Whether there is a model or variant of this name. */
+    public static boolean has(String name) {
+        return ALL.containsKey(name);
     }
 
     /**
@@ -32,7 +38,7 @@ public final class Models {
         if (found == null) {
             String nearest = NearestName.of(name, ALL.keySet());
             throw new IllegalArgumentException("unknown model " + name + (nearest == null ? ": expected one of "
-                    + String.join(", ", ALL.keySet()) : ", did you mean " + nearest + "?"));
+                    + String.join(", ", names()) : ", did you mean " + nearest + "?"));
         }
         return found;
     }

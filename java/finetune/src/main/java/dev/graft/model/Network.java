@@ -20,8 +20,10 @@ import java.util.Map;
  * @param classes number of logits
  * @param groups layer groups, stem first, head last; together they name every parameter and statistic once
  * @param starts how each parameter begins when no checkpoint gives it; complete
+ * @param positions position embeddings over a grid, which a checkpoint may give for another size
  */
-public record Network(String name, Graph graph, int imageSize, int classes, List<LayerGroup> groups, Map<String, Start> starts) {
+public record Network(String name, Graph graph, int imageSize, int classes, List<LayerGroup> groups, Map<String, Start> starts,
+                      List<PositionGrid> positions) {
     /** Name of the graph's input. */
     public static final String PIXELS = "pixels";
     /** Name of the output that the head reads. */
@@ -33,6 +35,7 @@ public record Network(String name, Graph graph, int imageSize, int classes, List
     public Network {
         groups = List.copyOf(groups);
         starts = Map.copyOf(starts);
+        positions = List.copyOf(positions);
         List<String> named = new ArrayList<>();
         groups.forEach(g -> named.addAll(g.parameters()));
         List<String> sorted = named.stream().sorted().toList();

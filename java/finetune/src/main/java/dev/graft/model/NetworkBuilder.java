@@ -20,25 +20,27 @@ final class NetworkBuilder {
     static final Start ZERO = new Start.Constant(0);
 
     private final String name;
-    private final int imageSize;
-    private final int classes;
-    private final double dropout;
+    private final NetworkOptions options;
     private final GraphBuilder graph = Graph.builder();
     private final Map<String, Start> starts = new HashMap<>();
     private final Map<String, List<String>> groups = new LinkedHashMap<>();
+    private final List<PositionGrid> positions = new ArrayList<>();
     private List<String> group;
+    private boolean dropsPaths;
 
-    /** @param dropout rate before the head, NaN for the model's own */
-    NetworkBuilder(String name, int imageSize, int classes, double dropout) {
+    NetworkBuilder(String name, NetworkOptions options) {
         this.name = name;
-        this.imageSize = imageSize;
-        this.classes = classes;
-        this.dropout = dropout;
+        this.options = options;
+    }
+
+    /** Pixels a side. */
+    int imageSize() {
+        return options.imageSize();
     }
 
     /** Number of logits. */
     int classes() {
-        return classes;
+        return options.classes();
     }
 
     /** Operations without parameters. */
@@ -49,7 +51,7 @@ final class NetworkBuilder {
     /** The pixels [N, imageSize, imageSize, 3]; begins the group {@code stem}. */
     Value stem() {
         group("stem");
-        return graph.input(Network.PIXELS, DType.F32, 0, imageSize, imageSize, 3);
+        return graph.input(Network.PIXELS, DType.F32, 0, imageSize(), imageSize(), 3);
     }
 
     /** Begins a group. */
@@ -62,7 +64,7 @@ final class NetworkBuilder {
     Value head(Value features, String dropoutName, double ownDropout) {
         graph.output(Network.FEATURES, features);
         group("head");
-        double rate = Double.isNaN(dropout) ? ownDropout : dropout;
+        double rate = Double.isNaN(options.dropout()) ? ownDropout : options.dropout();
         return rate == 0 ? features : graph.dropout(dropoutName, features, rate);
     }
 
@@ -93,10 +95,40 @@ final class NetworkBuilder {
         return graph.batchNorm(module, x, weight, bias, mean, variance, eps, momentum);
     }
 
-    /** The network that answers these logits [N, classes]. */
+    /** Layer norm over the last axis, {@code channels} long; starts with weight 1 and bias 0. */
+    Value layerNorm(String module, Value x, int channels, double eps) {
+        Value weight = parameter(module + ".weight", ONE, channels);
+        return graph.layerNorm(module, x, weight, parameter(module + ".bias", ZERO, channels), eps);
+    }
+
+    /** A residual branch that training leaves out of some samples: of {@code share} of the largest rate that was asked for. */
+    Value dropPath(String dropName, Value branch, double share) {
+        dropsPaths = true;
+        double rate = share * options.dropPath();
+        return rate == 0 ? branch : graph.dropPath(dropName, branch, rate);
+    }
+
+    /**
+     * The patches x [N, side * side, channels] behind a class token, with a position embedding that checkpoints of other
+     * sizes may give: [N, 1 + side * side, channels].
+     */
+    Value embedTokens(String node, Value x, String token, Start tokenStart, String position, Start positionStart, int side, int channels) {
+        Value cls = parameter(token, tokenStart, 1, 1, channels);
+        positions.add(new PositionGrid(position, 1, side));
+        return graph.embedTokens(node, x, cls, parameter(position, positionStart, 1, 1 + (long) side * side, channels));
+    }
+
+    /**
+     * The network that answers these logits [N, classes].
+     *
+     * @throws IllegalArgumentException if stochastic depth was asked for and there are no branches for it
+     */
     Network build(Value logits) {
+        if (options.dropPath() > 0 && !dropsPaths) {
+            throw new IllegalArgumentException("drop-path is " + options.dropPath() + ", but " + name + " has no branches that it could drop");
+        }
         List<LayerGroup> all = groups.entrySet().stream().map(e -> new LayerGroup(e.getKey(), e.getValue())).toList();
-        return new Network(name, graph.output(Network.LOGITS, logits).build(), imageSize, classes, all, starts);
+        return new Network(name, graph.output(Network.LOGITS, logits).build(), imageSize(), classes(), all, starts, positions);
     }
 
     private Value parameter(String parameter, Start start, long... dims) {

@@ -31,8 +31,8 @@ final class ResNet {
     }
 
     private static Architecture architecture(String name, boolean bottleneck, int... blocks) {
-        return new Architecture(name, 224, 1000, Card.imageNet("default of " + name), (imageSize, classes, dropout) ->
-                new ResNet(new NetworkBuilder(name, imageSize, classes, dropout), bottleneck).build(blocks));
+        return new Architecture(name, 224, 1000, Card.imageNet("default of " + name), options ->
+                new ResNet(new NetworkBuilder(name, options), bottleneck).build(blocks));
     }
 
     private Network build(int[] blocks) {

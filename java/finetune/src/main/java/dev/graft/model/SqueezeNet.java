@@ -31,8 +31,8 @@ final class SqueezeNet {
 
     /** {@code first} and {@code second}: fire modules between the first and the second, and the second and the third pooling. */
     private static Architecture architecture(String name, int channels, int kernel, int first, int second) {
-        return new Architecture(name, 224, 1000, Card.imageNet("default of " + name), (imageSize, classes, dropout) ->
-                new SqueezeNet(new NetworkBuilder(name, imageSize, classes, dropout)).build(channels, kernel, first, second));
+        return new Architecture(name, 224, 1000, Card.imageNet("default of " + name), options ->
+                new SqueezeNet(new NetworkBuilder(name, options)).build(channels, kernel, first, second));
     }
 
     private Network build(int channels, int kernel, int first, int second) {

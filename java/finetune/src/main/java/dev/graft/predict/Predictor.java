@@ -93,7 +93,7 @@ public final class Predictor implements AutoCloseable {
     public static Predictor open(Path bundle, int threads, int batch, Precision precision) {
         Bundle opened = Bundle.read(bundle);
         BundleDescription d = opened.description();
-        if (!Models.names().contains(d.model())) {
+        if (!Models.has(d.model())) {
             throw new WeightsException(bundle + ": holds the model " + d.model() + ", which this build does not have");
         }
         Network network = Models.named(d.model()).network(d.card().crop(), d.classes().size());

@@ -18,6 +18,7 @@ import dev.graft.tune.RateRule;
  * @param labelSmoothing share of the target that is spread over all classes, in [0, 1)
  * @param l2sp strength of the pull to the pretrained weights; 0 for none
  * @param dropout rate before the head; NaN for the model's own
+ * @param dropPath largest rate of stochastic depth; 0 for none
  * @param rates differential rates
  * @param norms batch norm policy
  * @param patience epochs without a better validation score before the run stops; 0 trains to the end and keeps the last epoch
@@ -25,10 +26,10 @@ import dev.graft.tune.RateRule;
  * @param clip largest global norm of the gradients; 0 for no clipping
  * @param precision of the arithmetic
  * @param cache whether the outputs of a frozen prefix may be kept in memory between epochs
- * @param seed of fresh starts, order, augmentation and dropout
+ * @param seed of fresh starts, order, augmentation, dropout and stochastic depth
  */
 public record TrainOptions(int epochs, int batch, double rate, Optimizer optimizer, double weightDecay, Schedule schedule,
-                           int warmup, double labelSmoothing, double l2sp, double dropout, RateRule rates, BatchNormPolicy norms,
+                           int warmup, double labelSmoothing, double l2sp, double dropout, double dropPath, RateRule rates, BatchNormPolicy norms,
                            int patience, int accumulate, double clip, Precision precision, boolean cache, long seed) {
     private static final long LARGEST_SEED = 1L << 53;
 
@@ -47,6 +48,7 @@ public record TrainOptions(int epochs, int batch, double rate, Optimizer optimiz
         if (!Double.isNaN(dropout)) {
             within("dropout", dropout, 0, Math.nextDown(1.0));
         }
+        within("drop-path", dropPath, 0, Math.nextDown(1.0));
         if (seed < 0 || seed > LARGEST_SEED) {
             throw new IllegalArgumentException("seed is " + seed + ", expected 0 to 2^53");
         }

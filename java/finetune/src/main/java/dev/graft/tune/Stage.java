@@ -39,7 +39,7 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
     }
 
     /**
-     * Works a stage out. Biases and norm parameters (tensors of one axis) are not decayed. With an anchor, pretrained tensors
+     * Works a stage out. Biases, norm parameters (tensors of one axis), class tokens and position embeddings are not decayed. With an anchor, pretrained tensors
      * outside the head are pulled to their pretrained values instead of to zero (Li, Grandvalet, Davoine 2018).
      *
      * @param fresh names that no checkpoint gave
@@ -72,12 +72,14 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
         Map<List<Double>, List<String>> groups = new LinkedHashMap<>();
         Map<String, Param> params = new HashMap<>();
         network.graph().parameters().forEach(p -> params.put(p.value().name(), p));
+        Set<String> embeddings = embeddings(network.graph());
         for (String name : trainable) {
             if (factor.get(name) == 0) {
                 throw new IllegalArgumentException("parameter " + name + " trains at rate 0: leave it out of the strategy instead");
             }
             boolean anchored = regularisation.anchor() > 0 && !unpublished.contains(name) && !head.contains(name);
-            double decay = anchored || params.get(name).dims().size() < 2 ? 0 : regularisation.weightDecay();
+            boolean decayed = !anchored && params.get(name).dims().size() > 1 && !embeddings.contains(name);
+            double decay = decayed ? regularisation.weightDecay() : 0;
             groups.computeIfAbsent(List.of(factor.get(name), decay, anchored ? regularisation.anchor() : 0), k -> new ArrayList<>()).add(name);
         }
         List<ParameterGroup> parameterGroups = new ArrayList<>();
@@ -87,6 +89,16 @@ public record Stage(int number, List<ParameterGroup> groups, List<String> tracke
 
     private static List<String> all(Network network) {
         return network.graph().parameters().stream().filter(p -> !p.buffer()).map(p -> p.value().name()).toList();
+    }
+
+    private static Set<String> embeddings(Graph graph) {
+        Set<String> names = new HashSet<>();
+        for (Node n : graph.nodes()) {
+            if (n.op().equals("embed_tokens")) {
+                n.inputs().subList(1, 3).forEach(v -> names.add(v.name()));
+            }
+        }
+        return names;
     }
 
     // Statistics of batch norms that normalise by their batch: by default those whose own scale trains.

@@ -6,6 +6,7 @@ import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.stream.LongStream;
 
 /**
@@ -20,12 +21,13 @@ import java.util.stream.LongStream;
  * @param missing        tensors the model expects and the file has not
  * @param unexpected     tensors of the file that the model has not
  * @param mismatched     tensors of other sizes, or of a type that holds no weights
+ * @param resampled      tensors of another size that are brought to the model's: position embeddings of another grid
  * @param counters       batch norm counters ({@code num_batches_tracked}) of the file, which are ignored
  * @param others         what else the file holds, in words
  */
 public record LoadReport(String source, String format, String stateKey, String strippedPrefix, List<String> matched,
-                         List<Shape> missing, List<Shape> unexpected, List<Mismatch> mismatched, List<String> counters,
-                         List<String> others) {
+                         List<Shape> missing, List<Shape> unexpected, List<Mismatch> mismatched, List<Mismatch> resampled,
+                         List<String> counters, List<String> others) {
     private static final String COUNTER = "num_batches_tracked";
     private static final int NAMES_IN_MESSAGE = 3;
     private static final int ROWS = 40;
@@ -81,10 +83,16 @@ public record LoadReport(String source, String format, String stateKey, String s
             }
         }
         return new LoadReport(file.path().toString(), file.format(), file.stateKey(), file.strippedPrefix(), List.copyOf(matched),
-                List.copyOf(missing), List.copyOf(unexpected), List.copyOf(mismatched), List.copyOf(counters), file.others());
+                List.copyOf(missing), List.copyOf(unexpected), List.copyOf(mismatched), List.of(), List.copyOf(counters), file.others());
     }
 
-    /** Whether every tensor of the model is in the file and no other. */
+    /** This report where those mismatched tensors that {@code fitting} names are brought to the model's sizes. */
+    public LoadReport resampling(Predicate<Mismatch> fitting) {
+        return new LoadReport(source, format, stateKey, strippedPrefix, matched, missing, unexpected,
+                mismatched.stream().filter(fitting.negate()).toList(), mismatched.stream().filter(fitting).toList(), counters, others);
+    }
+
+    /** Whether every tensor of the model is in the file and no other; resampled ones count as there. */
     public boolean exact() {
         return missing.isEmpty() && unexpected.isEmpty() && mismatched.isEmpty();
     }
@@ -135,6 +143,9 @@ public record LoadReport(String source, String format, String stateKey, String s
         rows(table, "missing", missing.stream().map(LoadReport::row).toList());
         rows(table, "unexpected", unexpected.stream().map(LoadReport::row).toList());
         rows(table, "mismatched", mismatched.stream().map(Mismatch::inWords).toList());
+        if (!resampled.isEmpty()) {
+            rows(table, "resampled", resampled.stream().map(Mismatch::inWords).toList());
+        }
         table.append(String.format("%n  %-12s%d", "counters", counters.size()));
         rows(table, "other", others);
         return table.toString();

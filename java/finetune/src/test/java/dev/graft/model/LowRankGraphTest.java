@@ -40,7 +40,7 @@ class LowRankGraphTest {
         return new Network("small", g.build(), 8, 5, List.of(new LayerGroup("stem", stem),
                 new LayerGroup("block", List.of("qkv.weight", "qkv.bias")), new LayerGroup("head", head)),
                 Map.of("conv.weight", zero, "grouped.weight", zero, "qkv.weight", zero, "qkv.bias", zero, "head.weight", zero,
-                        "head.bias", zero, "tied.weight", zero));
+                        "head.bias", zero, "tied.weight", zero), List.of());
     }
 
     private static List<Long> dims(Network network, String parameter) {

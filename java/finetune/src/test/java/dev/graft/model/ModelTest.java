@@ -34,7 +34,8 @@ class ModelTest {
     }
 
     static Stream<String> goldens() {
-        return Stream.concat(Models.names().stream(), Stream.of("resnet18_224", "squeezenet1_1_227", "mobilenet_v1_025_224"));
+        return Stream.concat(Models.names().stream(), Stream.of("resnet18_224", "squeezenet1_1_227", "mobilenet_v1_025_224",
+                "vit_tiny_patch16_224_224", "deit_small_patch16_224_224", "vit_tiny_patch16_224_avg", "vit_cifar_avg"));
     }
 
     @ParameterizedTest
@@ -139,6 +140,26 @@ class ModelTest {
 
     private static List<Double> dropouts(Network network) {
         return network.graph().nodes().stream().filter(n -> n.op().equals("dropout")).map(n -> n.attributes().get("rate")).toList();
+    }
+
+    @Test
+    void dropPathRisesEvenlyFromTheFirstBlockToTheLast() {
+        Architecture architecture = Models.named("vit_cifar");
+        assertEquals(List.of(), dropouts(architecture.network(32, 10)));
+        List<Double> rates = dropouts(architecture.network(new NetworkOptions(32, 10, Double.NaN, 0.5)));
+        assertEquals(10, rates.size(), "two branches in each block but the first");
+        for (int i = 0; i < 10; i++) {
+            assertEquals(0.1 * (1 + i / 2), rates.get(i), 1e-12, "branch " + i);
+        }
+        String message = assertThrows(IllegalArgumentException.class,
+                () -> Models.named("resnet18").network(new NetworkOptions(64, 10, Double.NaN, 0.1))).getMessage();
+        assertEquals("drop-path is 0.1, but resnet18 has no branches that it could drop", message);
+    }
+
+    @Test
+    void transformersDemandWholePatches() {
+        String message = assertThrows(IllegalArgumentException.class, () -> Models.named("vit_tiny_patch16_224").network(100, 10)).getMessage();
+        assertTrue(message.endsWith("patches of 16 pixels: the image size must be a multiple, got 100"), message);
     }
 
     @Test

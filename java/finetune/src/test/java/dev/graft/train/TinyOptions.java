@@ -23,7 +23,7 @@ final class TinyOptions {
     long seed = 3;
 
     TrainOptions build() {
-        return new TrainOptions(epochs, batch, rate, optimizer, weightDecay, Schedule.COSINE, warmup, labelSmoothing, l2sp, Double.NaN,
+        return new TrainOptions(epochs, batch, rate, optimizer, weightDecay, Schedule.COSINE, warmup, labelSmoothing, l2sp, Double.NaN, 0,
                 RateRule.EVEN, norms, patience, accumulate, clip, Precision.F32, cache, seed);
     }
 }

@@ -78,7 +78,7 @@ final class TinyTask implements AutoCloseable {
         List<String> all = graph.parameters().stream().map(Param::name).toList();
         List<LayerGroup> groups = List.of(new LayerGroup("stem", all.subList(0, 5)), new LayerGroup("layer", all.subList(5, 10)),
                 new LayerGroup("head", all.subList(10, 12)));
-        return new Network("tiny", graph, SIZE, CLASSES, groups, starts);
+        return new Network("tiny", graph, SIZE, CLASSES, groups, starts, List.of());
     }
 
     private static Value layer(GraphBuilder b, Map<String, Start> starts, String number, Value x, int in) {

@@ -44,7 +44,7 @@ class LowRankAdaptationTest {
         Map<String, Start> starts = new HashMap<>();
         all.forEach(name -> starts.put(name, new Start.Constant(0)));
         return new Network("small", graph, 4, 3, List.of(new LayerGroup("stem", List.of()), new LayerGroup("blocks.0", all.subList(0, 4)),
-                new LayerGroup("norm", all.subList(4, 6)), new LayerGroup("head", all.subList(6, 8))), starts);
+                new LayerGroup("norm", all.subList(4, 6)), new LayerGroup("head", all.subList(6, 8))), starts, List.of());
     }
 
     private static Network network(String model) {
