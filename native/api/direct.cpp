@@ -118,4 +118,14 @@ int32_t graft_optimizer_step(graft_device* device, int32_t kind, double momentum
   });
 }
 
+int32_t graft_low_rank_merge(graft_device* device, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices, int64_t width,
+                             const int64_t* starts, int64_t weight, int64_t weight_count, int64_t a, int64_t a_count, int64_t b, int64_t b_count) {
+  return guard([&] {
+    there(starts, "starts");
+    require(slices >= 1 && slices <= 8, "slices are ", slices, "; expected 1 to 8");
+    MergeCall call{rows, columns, rank, width, factor, {starts, starts + slices}, {"weight", weight, weight_count}, {"a", a, a_count}, {"b", b, b_count}};
+    checked(device, "device").device->direct.merge(call);
+  });
+}
+
 }  // extern "C"

@@ -96,6 +96,7 @@ enum class Service {
   FoldBatchNorm,  // in: w [O,...], b [O]?, gamma, beta, mean, var [O]; attribute eps -> out: w', b'
   GatherRows,     // in[0] [R, ...] -> out[0] live rows, list of ranges in `rows`
   ScatterRows,    // in[0] live rows -> rows of out[0]
+  MergeLowRank,   // out[0] [N, K] += factor * b a on each slice; in: a, b and attributes as of lora_linear, F32
 };
 
 struct ServiceRequest {

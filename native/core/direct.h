@@ -43,6 +43,14 @@ struct OptimizerCall {
   Region weight, gradient, first, second, anchor, mask;
 };
 
+// weight [rows, columns] += factor * b a on each slice; shapes and slices as of the operation lora_linear.
+struct MergeCall {
+  int64_t rows, columns, rank, width;
+  double factor;
+  std::vector<int64_t> starts;
+  Region weight, a, b;
+};
+
 // Safe for any number of threads, as long as no two calls write the same memory.
 class Direct {
  public:
@@ -52,6 +60,7 @@ class Direct {
   CrossEntropyResult cross_entropy(const CrossEntropyCall& call);
   // Returns the norm of the gradient before clipping, 0 where nothing is clipped.
   double update(const OptimizerCall& call);
+  void merge(const MergeCall& call);
 
  private:
   struct Numbers;

@@ -99,6 +99,7 @@ std::unique_ptr<Kernel> make_service(const ServiceRequest& r) {
     }
     case Service::FoldBatchNorm: return all_f32(r) ? make_fold(r) : nullptr;
     case Service::GatherRows: case Service::ScatterRows: return make_rows(r);
+    case Service::MergeLowRank: return all_f32(r) ? make_merge(r) : nullptr;
   }
   return nullptr;
 }

@@ -193,6 +193,12 @@ GRAFT_API int32_t graft_optimizer_step(graft_device *device, int32_t kind, doubl
                                        int64_t gradient, int64_t gradient_count, int64_t first, int64_t first_count, int64_t second,
                                        int64_t second_count, int64_t anchor, int64_t anchor_count, int64_t mask, int64_t mask_count,
                                        double *norm);
+/* Adds a low-rank update to a weight in one pass: weight [rows, columns] += factor * b a, on each of `slices` runs of `width` rows
+ * that begin at starts[i], ascending without overlap. a is [slices * rank, columns], b is [slices * width, rank], as of the
+ * operation lora_linear. The negative factor takes it off again, within two roundings. All F32, row-major. */
+GRAFT_API int32_t graft_low_rank_merge(graft_device *device, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices,
+                                       int64_t width, const int64_t *starts, int64_t weight, int64_t weight_count, int64_t a,
+                                       int64_t a_count, int64_t b, int64_t b_count);
 
 #ifdef __cplusplus
 }

@@ -60,6 +60,23 @@ void scatter_rows(const ServiceRequest& r, const Args& a) {
   over_rows(r, r.outputs[0], [&](int64_t whole, int64_t live) { out(r, a).put(whole, in(r, a, 0)[live]); });
 }
 
+void merge_low_rank(const ServiceRequest& r, const Args& p) {
+  auto attribute = [&](const std::string& key) { return r.attributes.find(key)->second; };
+  const int64_t columns = r.outputs[0].shape[1], rank = r.inputs[1].shape[1], slices = static_cast<int64_t>(attribute("slices"));
+  const int64_t width = r.inputs[1].shape[0] / slices;
+  const In a = in(r, p, 0), b = in(r, p, 1);
+  const Out w = out(r, p);
+  for (int64_t row = 0; row < slices * width; row++) {
+    const int64_t slice = row / width, start = static_cast<int64_t>(attribute(text("start", slice)));
+    for (int64_t k = 0; k < columns; k++) {
+      double sum = 0;
+      for (int64_t j = 0; j < rank; j++) sum += b[row * rank + j] * a[(slice * rank + j) * columns + k];
+      const int64_t at = (start + row % width) * columns + k;
+      w.put(at, w[at] + attribute("factor") * sum);
+    }
+  }
+}
+
 class ServiceKernel : public Kernel {
  public:
   ServiceKernel(ServiceRequest request, Loop loop, const char* name) : request_(std::move(request)), loop_(loop), name_(name) {}
@@ -84,6 +101,7 @@ std::unique_ptr<Kernel> prepare_service(const ServiceRequest& request) {
     case Service::FoldBatchNorm: return kernel(fold_batch_norm, "fold_batch_norm");
     case Service::GatherRows: return kernel(gather_rows, "gather_rows");
     case Service::ScatterRows: return kernel(scatter_rows, "scatter_rows");
+    case Service::MergeLowRank: return kernel(merge_low_rank, "merge_low_rank");
   }
   ensure(false, "unknown service ", static_cast<int>(request.service));
   return nullptr;

@@ -31,6 +31,14 @@ inline std::vector<ServiceCase> service_cases() {
                                        {f32({17, 1, 1, 3}), f32({17})}, {{"eps", 1e-5}}, {}}});
   all.push_back({"gather", {Service::GatherRows, {f32({17, 7})}, {f32({8, 7})}, {}, {{1, 4}, {7, 8}, {13, 17}}}});
   all.push_back({"scatter", {Service::ScatterRows, {f32({8, 7})}, {f32({17, 7})}, {}, {{1, 4}, {7, 8}, {13, 17}}}, true});
+  auto merge = [&](const char* label, Shape weight, int64_t rank, int64_t slices, int64_t width, int64_t start1) {
+    all.push_back({label, {Service::MergeLowRank, {f32({slices * rank, weight[1]}), f32({slices * width, rank})}, {f32(weight)},
+                           {{"factor", -0.75}, {"slices", slices}, {"width", width}, {"start0", slices - 1}, {"start1", start1}}, {}}, true});
+  };
+  merge("merge", {17, 33}, 3, 1, 17, 0);
+  merge("merge_rank1", {1, 1}, 1, 1, 1, 0);
+  merge("merge_blocks", {130, 150}, 33, 1, 130, 0);
+  merge("merge_slices", {51, 70}, 8, 2, 17, 34);
   return all;
 }
 

@@ -18,6 +18,7 @@ void add_pool(Simd&);
 void add_softmax(Simd&);
 void add_attention(Simd&);
 void add_dropout(Simd&);
+void add_low_rank(Simd&);
 void add_optimizer(Simd&);
 
 void fill(Simd& table) {
@@ -30,6 +31,7 @@ void fill(Simd& table) {
   add_softmax(table);
   add_attention(table);
   add_dropout(table);
+  add_low_rank(table);
   add_optimizer(table);
 }
 

@@ -81,6 +81,45 @@ struct AttentionCall {
   void* scratch;
 };
 
+// t[row, j] = sum over columns of z[row, c] a[j, c]. Steps are elements from row to row.
+struct LowRankDown {
+  Store type;
+  const void* z;
+  int64_t z_step, rows, columns, rank;
+  const float* a;
+  int64_t a_step;
+  float* t;
+  int64_t t_step;
+};
+
+// out[row, c] = tail(base[row, c] + factor * sum over j of t[row, j] u[j, c] + residual[row, c]); out and residual have one type and
+// step. In F32 out may be the base. With rank 0 nothing of t and u is read.
+struct LowRankAdd {
+  const float* t;
+  int64_t t_step, rows, columns, rank;
+  const float* u;
+  int64_t u_step;
+  float factor;
+  const float* base;
+  int64_t base_step;
+  Store type;
+  void* out;
+  int64_t out_step;
+  const void* residual;  // null: none
+  Tail tail;
+};
+
+// sums[j, c] += sum over rows of t[row, j] g[row, c].
+struct LowRankGradient {
+  Store type;
+  const void* g;
+  int64_t g_step, rows, columns, rank;
+  const float* t;
+  int64_t t_step;
+  float* sums;
+  int64_t sums_step;
+};
+
 struct UpdateBlock {
   int64_t offset, count;  // elements
   int64_t mask_bit;       // -1: all live
@@ -168,6 +207,11 @@ struct Simd {
   // dropout.cpp: y = survives ? (x + x2) * factor : 0; with `whole` the number of element 0 is that of its sample.
   void (*dropout)(Store type, const void* x, const void* x2, void* y, int64_t samples, int64_t per_sample, const int64_t* ids, uint64_t key, int32_t visit,
                   float rate, float factor, bool whole);
+
+  // low_rank.cpp, on the calling thread alone
+  void (*low_rank_down)(const LowRankDown& call);
+  void (*low_rank_add)(const LowRankAdd& call);
+  void (*low_rank_gradient)(const LowRankGradient& call);
 
   // optimizer.cpp
   void (*square_sums)(const UpdateCall& call, double* per_block);
