@@ -8,7 +8,7 @@
 namespace graft::cpu::GRAFT_ISA_NAMESPACE {
 namespace {
 
-constexpr int64_t kScoreBytes = 160 << 10;  // of a tile's scores, about
+constexpr int64_t kScoreBytes = 100 << 10;  // of a tile's scores, about
 constexpr int64_t kRowStep = 24;            // a multiple of every kernel's rows
 constexpr int64_t kFewHeads = 16;           // fewer than this are cut into parts
 
@@ -63,18 +63,30 @@ struct Sizes {
     if (across > kWidest * kLane) across = (across / kLane | 1) * kLane;  // no power of two: rows would share the cache's sets
     vectors = up(c.size, kLane) / kLane;
     deep = vectors * kLane;
-    const int64_t fitting = most(kRowStep, least<int64_t>(c.causal ? 48 : 240, kScoreBytes / (4 * across) / kRowStep * kRowStep));
+    const int64_t fitting = most(2 * kRowStep, least<int64_t>(c.causal ? 48 : 240, kScoreBytes / (4 * across) / kRowStep * kRowStep));
     const int64_t tiles = (part + fitting - 1) / fitting;
     rows = least(up((part + tiles - 1) / tiles, kRowStep), up(part, 2));
   }
 };
 
-// to[row][unit], zeros up to `step`.
+constexpr int64_t kAhead = 8;  // rows: they lie too far apart for the processor to foresee them
+
+template <class T>
+inline void foresee(const T* row, int64_t size) {
+  for (int64_t i = 0; i < size; i += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(row + i);
+}
+
+// to[row][unit], zeros behind a row up to whole vectors.
 template <class T>
 void pack_rows(const T* x, int64_t x_row, int64_t rows, int64_t size, typename Units<T>::Type* to, int64_t step) {
-  for (int64_t r = 0; r < rows; r++, to += step) {
-    __builtin_memset(to, 0, 4 * step);
-    __builtin_memcpy(to, x + r * x_row, sizeof(T) * size);
+  typedef uint32_t Loose __attribute__((vector_size(4 * kLane), aligned(2), may_alias));
+  const int64_t whole = size / Units<T>::per / kLane * kLane, rest = size - whole * Units<T>::per;
+  for (int64_t r = 0; r < rows; r++, x += x_row, to += step) {
+    foresee(x + kAhead * x_row, r + kAhead < rows ? size : 0);
+    for (int64_t u = 0; u < whole; u += kLane) *reinterpret_cast<Loose*>(to + u) = *reinterpret_cast<const Loose*>(x + u * Units<T>::per);
+    if (rest == 0) continue;
+    __builtin_memset(to + whole, 0, 4 * kLane);
+    __builtin_memcpy(to + whole, x + whole * Units<T>::per, sizeof(T) * rest);
   }
 }
 
@@ -84,26 +96,27 @@ void pack_across(const T* x, int64_t x_row, int64_t rows, int64_t size, typename
   constexpr int64_t per = Units<T>::per;
   typedef uint32_t Four __attribute__((vector_size(16)));
   typedef uint32_t LooseFour __attribute__((vector_size(16), aligned(2), may_alias));
-  const int64_t whole = size / per / 4 * 4, fours = rows / 4 * 4;
-  for (int64_t r = 0; r < fours; r += 4) {
+  const int64_t whole = size / per / 4 * 4;
+  auto row = [&](const T* from, int64_t r) { return r < rows ? Four(*reinterpret_cast<const LooseFour*>(from)) : Four{}; };
+  for (int64_t r = 0; r < step; r += 4) {
     const T* from = x + r * x_row;
+    for (int64_t i = kAhead; i < kAhead + 4; i++) foresee(from + i * x_row, r + i < rows ? size : 0);
     for (int64_t u = 0; u < whole; u += 4, from += 4 * per) {
-      const Four a = *reinterpret_cast<const LooseFour*>(from), b = *reinterpret_cast<const LooseFour*>(from + x_row),
-                 c = *reinterpret_cast<const LooseFour*>(from + 2 * x_row), d = *reinterpret_cast<const LooseFour*>(from + 3 * x_row);
+      const Four a = row(from, r), b = row(from + x_row, r + 1), c = row(from + 2 * x_row, r + 2), d = row(from + 3 * x_row, r + 3);
       const Four ac = __builtin_shuffle(a, c, Four{0, 4, 1, 5}), AC = __builtin_shuffle(a, c, Four{2, 6, 3, 7});
       const Four bd = __builtin_shuffle(b, d, Four{0, 4, 1, 5}), BD = __builtin_shuffle(b, d, Four{2, 6, 3, 7});
-      LooseFour* at = reinterpret_cast<LooseFour*>(to + u * step + r);
-      at[0] = __builtin_shuffle(ac, bd, Four{0, 4, 1, 5});
-      *reinterpret_cast<LooseFour*>(to + (u + 1) * step + r) = __builtin_shuffle(ac, bd, Four{2, 6, 3, 7});
-      *reinterpret_cast<LooseFour*>(to + (u + 2) * step + r) = __builtin_shuffle(AC, BD, Four{0, 4, 1, 5});
-      *reinterpret_cast<LooseFour*>(to + (u + 3) * step + r) = __builtin_shuffle(AC, BD, Four{2, 6, 3, 7});
+      typename Units<T>::Type* at = to + u * step + r;
+      *reinterpret_cast<LooseFour*>(at) = __builtin_shuffle(ac, bd, Four{0, 4, 1, 5});
+      *reinterpret_cast<LooseFour*>(at + step) = __builtin_shuffle(ac, bd, Four{2, 6, 3, 7});
+      *reinterpret_cast<LooseFour*>(at + 2 * step) = __builtin_shuffle(AC, BD, Four{0, 4, 1, 5});
+      *reinterpret_cast<LooseFour*>(at + 3 * step) = __builtin_shuffle(AC, BD, Four{2, 6, 3, 7});
     }
   }
-  for (int64_t u = 0; u < units<T>(size); u++) {
-    for (int64_t r = u < whole ? fours : 0; r < step; r++) {
-      to[u * step + r] = 0;
-      if (r < rows) __builtin_memcpy(to + u * step + r, x + r * x_row + u * per, sizeof(T) * least(per, size - u * per));
-    }
+  for (int64_t u = whole; u < units<T>(size); u++) {
+    typename Units<T>::Type* at = to + u * step;
+    for (int64_t r = 0; r < step; r++) at[r] = 0;
+    const bool half = (u + 1) * per > size;
+    for (int64_t r = 0; r < rows; r++) __builtin_memcpy(at + r, x + r * x_row + u * per, half ? sizeof(T) : 4);
   }
 }
 
@@ -112,6 +125,7 @@ inline void pack_deep(const float* x, int64_t x_row, int64_t rows, int64_t size,
 inline void pack_deep(const bf16* x, int64_t x_row, int64_t rows, int64_t size, Pair* to, int64_t step) {
   for (int64_t r = 0; r < rows; r += 2, to += step) {
     const bf16 *low = x + r * x_row, *high = low + x_row;
+    for (int64_t i = kAhead; i < kAhead + 2; i++) foresee(low + i * x_row, r + i < rows ? size : 0);
     if (r + 1 < rows)
       for (int64_t i = 0; i < size; i++) to[i] = low[i].bits | static_cast<Pair>(high[i].bits) << 16;
     else
@@ -122,8 +136,11 @@ inline void pack_deep(const bf16* x, int64_t x_row, int64_t rows, int64_t size, 
 
 template <class T>
 void store_rows(const float* from, int64_t step, int64_t rows, int64_t size, float factor, T* to, int64_t to_row) {
-  for (int64_t r = 0; r < rows; r++)
-    for (int64_t i = 0; i < size; i++) store(to + r * to_row + i, from[r * step + i] * factor);
+  for (int64_t r = 0; r < rows; r++, from += step, to += to_row) {
+    int64_t i = 0;
+    for (; i + kLane <= size; i += kLane) write(to + i, read(from + i) * factor);
+    for (; i < size; i++) store(to + i, from[i] * factor);
+  }
 }
 
 template <class T>
@@ -153,10 +170,7 @@ float softmax_row(float* s, int64_t count, int64_t width, float scale, float& ls
   const int64_t full = up(count, kLane);
   for (int64_t i = count; i < full; i++) s[i] = -__builtin_inff();
   Floats top = read(s);
-  for (int64_t i = kLane; i < full; i += kLane) {
-    const Floats x = read(s + i);
-    top = x > top ? x : top;
-  }
+  for (int64_t i = kLane; i < full; i += kLane) top = greater(read(s + i), top);
   const float shift = largest(top) * scale;
   Floats sum = {};
   T* p = reinterpret_cast<T*>(s);
@@ -165,7 +179,7 @@ float softmax_row(float* s, int64_t count, int64_t width, float scale, float& ls
     sum += e;
     write(p + i, e);
   }
-  __builtin_memset(p + full, 0, sizeof(T) * (width - full));
+  if (width > full) __builtin_memset(p + full, 0, sizeof(T) * (width - full));
   const float all = total(sum);
   lse = shift + __builtin_logf(all);
   return 1 / all;
@@ -267,6 +281,7 @@ inline Gradients<float> score_gradients(const BackwardRoom<float>& room, const S
     float *p = room.scores + r * s.across, *ds = room.score_slopes + r * s.across;
     const int64_t full = up(head.counted(first + r + 1), kLane);
     for (int64_t i = 0; i < full; i += kLane) write(ds + i, read(p + i) * (read(ds + i) - room.sums[r]));
+    if (width == full) continue;
     __builtin_memset(p + full, 0, 4 * (width - full));
     __builtin_memset(ds + full, 0, 4 * (width - full));
   }
@@ -294,6 +309,7 @@ inline Gradients<bf16> score_gradients(const BackwardRoom<bf16>& room, const Siz
       write(low + i, d0);
       write(high + i, d1);
     }
+    if (width == last) continue;
     __builtin_memset(p + last, 0, 4 * (width - last));
     __builtin_memset(ds + last, 0, 4 * (width - last));
     __builtin_memset(low + last, 0, 2 * (width - last));
@@ -311,7 +327,10 @@ void backward_head(const AttentionCall& c, const Sizes& s, const BackwardRoom<T>
   const int64_t keys = head.counted(end), size = c.size;
   const T *query = static_cast<const T*>(c.query), *key = static_cast<const T*>(c.key), *value = static_cast<const T*>(c.value);
   const bool scores = c.dquery || c.dkey;  // else the gradient of the values alone
-  for (int64_t i = 0; i < head.keys * s.deep; i++) room.dk[i] = room.dv[i] = 0;
+  // The first tile writes these gradients, the others add to them.
+  const int64_t written = keys == 0 ? 0 : head.counted(least(end, begin + s.rows));
+  __builtin_memset(room.dk + written * s.deep, 0, 4 * (head.keys - written) * s.deep);
+  __builtin_memset(room.dv + written * s.deep, 0, 4 * (head.keys - written) * s.deep);
   if (keys == 0) {
     if (c.dquery) zero_rows(end - begin, size, static_cast<T*>(c.dquery) + head.query(begin), c.query_row);
     return;
@@ -336,11 +355,11 @@ void backward_head(const AttentionCall& c, const Sizes& s, const BackwardRoom<T>
     const Gradients<T> g = score_gradients(room, s, head, first, rows, width);
     if (c.dvalue) {
       if (sizeof(T) == 2 || !scores) pack_deep(dout, dout_row, rows, size, room.slopes_deep, s.deep);
-      product<U>(g.probabilities, room.slopes_deep, s.deep, room.dv, s.deep, n, s.vectors, units<T>(rows), true);
+      product<U>(g.probabilities, room.slopes_deep, s.deep, room.dv, s.deep, n, s.vectors, units<T>(rows), first > begin);
     }
     if (c.dkey) {
       if (sizeof(T) == 2) pack_deep(q, c.query_row, rows, size, room.queries_deep, s.deep);
-      product<U>(g.scores, room.queries_deep, s.deep, room.dk, s.deep, n, s.vectors, units<T>(rows), true);
+      product<U>(g.scores, room.queries_deep, s.deep, room.dk, s.deep, n, s.vectors, units<T>(rows), first > begin);
     }
     if (c.dquery) {
       product<U>(g.rows, room.keys_deep, s.deep, room.dq, s.deep, rows, s.vectors, units<T>(n), false);

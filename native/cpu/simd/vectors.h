@@ -17,15 +17,26 @@ typedef int32_t Words __attribute__((vector_size(4 * kLane)));
 inline Floats read(const float* p) { return *reinterpret_cast<const Floats*>(p); }
 inline void write(float* p, Floats v) { *reinterpret_cast<Floats*>(p) = v; }
 
-inline float total(Floats v) {
-  float sum = 0;
-  for (int64_t i = 0; i < kLane; i++) sum += v[i];
-  return sum;
+// Each element beside the one `by` places away, a power of 2.
+template <int by>
+inline Floats turned(Floats v) {
+  Words places;
+  for (int i = 0; i < kLane; i++) places[i] = i ^ by;
+  return __builtin_shuffle(v, places);
 }
+inline float total(Floats v) {
+  if constexpr (kLane > 8) v += turned<8>(v);
+  if constexpr (kLane > 4) v += turned<4>(v);
+  v += turned<2>(v);
+  v += turned<1>(v);
+  return v[0];
+}
+inline Floats greater(Floats a, Floats b) { return a > b ? a : b; }
 inline float largest(Floats v) {
-  float top = v[0];
-  for (int64_t i = 1; i < kLane; i++) top = v[i] > top ? v[i] : top;
-  return top;
+  if constexpr (kLane > 8) v = greater(v, turned<8>(v));
+  if constexpr (kLane > 4) v = greater(v, turned<4>(v));
+  v = greater(v, turned<2>(v));
+  return greater(v, turned<1>(v))[0];
 }
 
 #ifdef __AVX512F__
