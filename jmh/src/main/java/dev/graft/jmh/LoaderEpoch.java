@@ -30,7 +30,7 @@ final class LoaderEpoch implements Step, AutoCloseable {
     /** @param settings where {@value #WAITED} of the last epoch is told */
     LoaderEpoch(Precision precision, int threads, Map<String, String> settings) {
         this.settings = settings;
-        step = new TrainingStep("resnet18", "full", precision, 32, threads);
+        step = new TrainingStep(StartFile.published("resnet18"), TrainingStep.Recipe.sgd("full"), precision, 32, threads);
         pictures = new Pictures(BATCHES * step.batch());
         dataset = Dataset.open(pictures.folder(), 0);
         Pipeline pipeline = Pipeline.training(Models.named("resnet18").card(), Augmentation.parse("resized-crop+flip"), 0);

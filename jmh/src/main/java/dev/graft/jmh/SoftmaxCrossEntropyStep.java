@@ -1,8 +1,5 @@
 package dev.graft.jmh;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import dev.graft.engine.DType;
 import dev.graft.engine.Device;
 import dev.graft.engine.Graph;
@@ -26,9 +23,9 @@ final class SoftmaxCrossEntropyStep implements Step, AutoCloseable {
     static final int CLASSES = 32000;
     private static final String LOSS = "loss";
 
-    private final JsonMapper json = JsonMapper.builder().build();
     private final Device device;
     private final Plan plan;
+    private final KernelClock clock;
     private double counted;
 
     SoftmaxCrossEntropyStep(int threads) {
@@ -46,20 +43,12 @@ final class SoftmaxCrossEntropyStep implements Step, AutoCloseable {
         plan.input("x").write(Filling.normal("x", ROWS, 1));
         plan.input("labels").write(IntStream.range(0, ROWS).map(i -> (int) (i * 7919L % CLASSES)).toArray());
         plan.rows(ROWS);
+        clock = new KernelClock(plan, LOSS);
     }
 
     @Override
     public double run() {
-        try {
-            counted = 0;
-            for (JsonNode kernel : json.readTree(plan.profile())) {
-                if (kernel.get("node").asText().equals(LOSS)) {
-                    counted += kernel.get("microseconds").asDouble() / 1000;
-                }
-            }
-        } catch (JsonProcessingException e) {
-            throw new IllegalStateException("the plan's profile is no JSON", e);
-        }
+        counted = clock.run();
         return plan.loss();
     }
 

@@ -19,14 +19,17 @@ import java.util.Map;
  * memory counts what a run counts (a frozen tensor's source is the mapped file). Values do not matter to time or memory.
  */
 public final class StartFile {
+    static final String VIT_TINY = "vit_tiny_patch16_224";
+    static final String VIT_BASE = "vit_base_patch16_224";
+
     private static final long SEED = 0;
 
     private StartFile() {}
 
-    /** Writes the files of the models named, or of ResNet-18, where they are missing. */
-    public static void main(String[] models) {
-        for (String model : models.length == 0 ? new String[] {"resnet18"} : models) {
-            System.out.println(of(published(model)));
+    /** Writes the files of all networks that are measured, where they are missing. */
+    public static void main(String[] none) {
+        for (Network network : List.of(published("resnet18"), published(VIT_TINY), of100Classes(VIT_BASE))) {
+            System.out.println(of(network));
         }
     }
 
@@ -37,7 +40,8 @@ public final class StartFile {
      */
     static Path of(Network network) {
         Path folder = Path.of(System.getProperty("graft.jmh.weights", "jmh/target/weights"));
-        Path file = folder.resolve(network.name() + ".safetensors");
+        String classes = network.classes() == Models.named(network.name()).classes() ? "" : "-" + network.classes();
+        Path file = folder.resolve(network.name() + classes + ".safetensors");
         if (!Files.exists(file)) {
             try {
                 Files.createDirectories(folder);
@@ -54,6 +58,11 @@ public final class StartFile {
     static Network published(String model) {
         Architecture architecture = Models.named(model);
         return architecture.network(architecture.imageSize(), architecture.classes());
+    }
+
+    /** A network at its own size with a new head for 100 classes. */
+    static Network of100Classes(String model) {
+        return Models.named(model).network(Models.named(model).imageSize(), 100);
     }
 
     private static TensorSource start(Network network, Param parameter) {

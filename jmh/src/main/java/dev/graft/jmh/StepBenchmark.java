@@ -46,7 +46,7 @@ public class StepBenchmark {
 
     @Setup(Level.Trial)
     public void open() {
-        step = new TrainingStep(model, strategy, precision, batch, threads);
+        step = new TrainingStep(StartFile.published(model), TrainingStep.Recipe.sgd(strategy), precision, batch, threads);
     }
 
     @TearDown(Level.Trial)
