@@ -15,6 +15,7 @@ import dev.graft.model.Checkpoint;
 import dev.graft.model.Models;
 import dev.graft.model.Network;
 import dev.graft.tune.BatchNormPolicy;
+import dev.graft.tune.Method;
 import dev.graft.tune.RateRule;
 import dev.graft.tune.Stage;
 import dev.graft.tune.Strategy;
@@ -46,10 +47,12 @@ final class GoldenRun {
         int steps = golden.json("steps").intValue();
         int visit = golden.json("visit").intValue();
         JsonNode options = golden.json("options");
-        network = Models.named(golden.text("model")).network(size, golden.json("classes").intValue(), 0);
-        losses = new double[steps];
+        String model = golden.text("model");
         String strategy = golden.text("strategy");
-        Stage stage = Stage.of(Strategy.parse(strategy.equals("partial") ? PARTIAL.get(network.name()) : strategy), 0, network,
+        Method method = Strategy.parse(strategy.equals("partial") ? PARTIAL.get(model) : strategy);
+        network = method.rewrite(Models.named(model).network(size, golden.json("classes").intValue(), 0));
+        losses = new double[steps];
+        Stage stage = Stage.of(method, 0, network,
                 BatchNormPolicy.AUTO, RateRule.EVEN, new Stage.Regularisation(options.get("decay").doubleValue(), 0), List.of());
         float[] pixels = WeightFormula.pixels(2 * batch, size, golden.json("scale").doubleValue(), visit);
         int[] labels = WeightFormula.labels(2 * batch, network.classes(), visit);
@@ -93,7 +96,7 @@ final class GoldenRun {
         WeightFile file = WeightFile.open(DataFolder.weights(checkpoint));
         List<String> other = new ArrayList<>();
         for (Param p : network.graph().parameters()) {
-            if (!Arrays.equals(file.tensor(p.name()).dims(), Checkpoint.torchDims(p))) {
+            if (!file.contains(p.name()) || !Arrays.equals(file.tensor(p.name()).dims(), Checkpoint.torchDims(p))) {
                 other.add(p.name());
             }
         }

@@ -29,6 +29,7 @@ class GoldenTrainingTest {
                 }
             }
         }
+        names.addAll(List.of("cifar_resnet20_lora_sgd", "vit_cifar_lora_sgd", "vit_cifar_lora_adamw"));
         return names;
     }
 
