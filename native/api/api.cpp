@@ -85,6 +85,10 @@ int32_t graft_params_declare(graft_params* params, const char* name, int32_t ran
   });
 }
 
+int32_t graft_params_remove(graft_params* params, const char* name) {
+  return guard([&] { checked(params, "params").params->remove(checked(name, "name")); });
+}
+
 int32_t graft_params_source_file(graft_params* params, const char* name, const char* path, int64_t offset, int32_t dtype, int32_t rank,
                                  const int64_t* file_dims, const int32_t* order) {
   return guard([&] {

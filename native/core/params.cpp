@@ -58,11 +58,30 @@ void Params::declare(const std::string& name, const Shape& shape, bool buffer, c
   e.origin = origin;
 }
 
+void Params::remove(const std::string& name) {
+  std::unique_lock<std::shared_mutex> hold(lock_);
+  const int at = id(name);
+  require(!trainables_ || !trainables_->find(at), "parameter ", name, " is being trained: it cannot be removed");
+  for (auto it = forms_.begin(); it != forms_.end();) {
+    const auto form = it->second.lock();
+    if (form) {
+      const auto& sources = form->spec().sources;
+      require(std::find(sources.begin(), sources.end(), at) == sources.end(), "parameter ", name, " is read by a plan: close the plan, then remove it");
+    }
+    it = form ? std::next(it) : forms_.erase(it);
+  }
+  ids_.erase(name);
+  const uint64_t version = entries_[at].version;
+  entries_[at] = Entry();
+  entries_[at].version = version;
+}
+
 int Params::id(const std::string& name) const {
   auto it = ids_.find(name);
   if (it != ids_.end()) return it->second;
   std::vector<std::string> known;
-  for (const auto& e : entries_) known.push_back(e.name);
+  for (const auto& e : entries_)
+    if (!e.name.empty()) known.push_back(e.name);
   throw Error(GRAFT_INVALID_ARGUMENT, text("no parameter ", name, "; nearest is ", nearest_name(name, known)));
 }
 
@@ -317,6 +336,7 @@ std::string Params::describe() const {
   json.begin_object().key("parameters").begin_array();
   for (size_t i = 0; i < entries_.size(); i++) {
     const Entry& e = entries_[i];
+    if (e.name.empty()) continue;
     const char* where = trained_in_place(static_cast<int>(i)) ? "trained" : e.file_is_truth ? "file" : e.plain ? "memory" : "nowhere";
     json.begin_object().field("name", e.name).key("dims").begin_array();
     for (int d = 0; d < e.shape.rank; d++) json.number(e.shape[d]);

@@ -22,6 +22,8 @@ class Params {
   explicit Params(std::shared_ptr<Device> device) : device_(std::move(device)) {}
 
   void declare(const std::string& name, const Shape& shape, bool buffer, const std::string& origin);
+  // Forgets a parameter that no plan reads or trains, and frees its bytes; the name may be declared anew.
+  void remove(const std::string& name);
   // One descriptor per file, however many tensors it holds.
   std::shared_ptr<OpenFile> open_file(const std::string& path);
   void source_file(const std::string& name, FileSource source);
@@ -65,7 +67,7 @@ class Params {
 
  private:
   struct Entry {
-    std::string name;
+    std::string name;  // "" where it was removed: plans hold ids, so the place stays
     Shape shape;
     bool buffer = false;
     std::string origin;

@@ -69,6 +69,8 @@ GRAFT_API void graft_params_close(graft_params *params);
 /* Declares `name`; `buffer` is 1 for statistics that no optimizer touches; origin is "checkpoint", "head" or "method". */
 GRAFT_API int32_t graft_params_declare(graft_params *params, const char *name, int32_t rank, const int64_t *dims,
                                        int32_t buffer, const char *origin);
+/* Forgets `name` and frees its bytes. Fails where an open plan reads or trains it. */
+GRAFT_API int32_t graft_params_remove(graft_params *params, const char *name);
 /* Binds `name` to bytes of a file, read when a plan needs a form of it. `order[i]` is the file axis that becomes axis i. */
 GRAFT_API int32_t graft_params_source_file(graft_params *params, const char *name, const char *path, int64_t offset,
                                            int32_t dtype, int32_t rank, const int64_t *file_dims, const int32_t *order);

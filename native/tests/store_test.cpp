@@ -153,6 +153,28 @@ void forms(Harness& harness) {
     });
 }
 
+void removal(Harness& harness) {
+  harness.test("a parameter is removed once no plan reads or trains it; its name may come back with another shape", [&] {
+    Net net(cpu_device());
+    two_layers(net);
+    auto plan = net.compile("batch 4");
+    harness.expect_error("a.weight is read by a plan", [&] { net.params->remove("a.weight"); });
+    plan.reset();
+    auto train = net.compile(std::string(kAdam) + "train 0 b.weight");
+    harness.expect_error("b.weight is being trained", [&] { net.params->remove("b.weight"); });
+    harness.expect_error("a.weight is read by a plan", [&] { net.params->remove("a.weight"); });
+    train.reset();
+    net.params->remove("a.weight");
+    harness.expect_error("no parameter a.weight", [&] { net.params->remove("a.weight"); });
+    harness.expect_error("no parameter a.weight", [&] { net.compile("batch 4"); });
+    harness.expect(net.params->describe().find("a.weight") == std::string::npos, "it is still described: ", net.params->describe());
+    net.params->declare("a.weight", {2, 2}, false, "method");
+    net.write("a.weight", {1, 2, 3, 4});
+    harness.expect(net.read("a.weight")[3] == 4 && net.read("a.bias").size() == 4, "the new one has other values");
+    harness.expect_error("the graph expects", [&] { net.compile("batch 4"); });
+  });
+}
+
 class File {
  public:
   File() {
@@ -247,6 +269,7 @@ int main(int argc, char** argv) {
   Harness harness(argc, argv);
   stages(harness);
   forms(harness);
+  removal(harness);
   files(harness);
   return harness.finish();
 }

@@ -92,6 +92,23 @@ public final class Parameters implements AutoCloseable {
         return this;
     }
 
+    /**
+     * Forgets a parameter and frees its bytes; the name may be declared anew.
+     *
+     * @throws IllegalArgumentException where an open plan reads it, or it is being trained
+     */
+    public void remove(String name) {
+        handle.enter();
+        try {
+            Status.check(Graft.graft_params_remove(pointer, name));
+            synchronized (declared) {
+                declared.remove(name);
+            }
+        } finally {
+            handle.exit();
+        }
+    }
+
     /** Whether a parameter is declared. */
     public boolean contains(String name) {
         synchronized (declared) {

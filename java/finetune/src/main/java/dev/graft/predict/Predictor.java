@@ -2,10 +2,8 @@ package dev.graft.predict;
 
 import dev.graft.data.Batch;
 import dev.graft.data.DecodedCache;
-import dev.graft.data.Limits;
 import dev.graft.data.Loader;
 import dev.graft.data.Pipeline;
-import dev.graft.data.Rejected;
 import dev.graft.data.Split;
 import dev.graft.engine.Device;
 import dev.graft.engine.Parameters;
@@ -13,20 +11,22 @@ import dev.graft.engine.Plan;
 import dev.graft.engine.PlanOptions;
 import dev.graft.engine.Precision;
 import dev.graft.model.Checkpoint;
+import dev.graft.model.LowRankAdapter;
 import dev.graft.model.Models;
 import dev.graft.model.Network;
 import dev.graft.weights.Bundle;
 import dev.graft.weights.BundleDescription;
 import dev.graft.weights.Card;
+import dev.graft.weights.PeftFolder;
 import dev.graft.weights.WeightFile;
 import dev.graft.weights.WeightsException;
 import java.nio.FloatBuffer;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.stream.IntStream;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * Answers for pictures, from a bundle or from parameters that are in a store. One plan of a fixed batch is compiled when it
@@ -46,15 +46,20 @@ public final class Predictor implements AutoCloseable {
     public static final int BATCH = 32;
 
     private final Network network;
+    private final Parameters parameters;
     private final Card card;
     private final List<String> classes;
     private final int batch;
-    private final int threads;
+    private final Precision precision;
+    private final Workspaces workspaces;
     private final Plan plan;
-    private final Sessions sessions;
-    private final AutoCloseable owned;
+    private final Runnable release;
+    private final Map<String, Predictor> adapters = new LinkedHashMap<>();
+    private final AtomicBoolean closed = new AtomicBoolean();
 
-    private Predictor(Network network, Parameters parameters, Card card, List<String> classes, int batch, Precision precision, Device owned) {
+    /** Without workspaces it makes its own. {@code release} frees what was made for it beside its plan. */
+    private Predictor(Network network, Parameters parameters, Card card, List<String> classes, int batch, Precision precision,
+                      Workspaces shared, Runnable release) {
         if (classes.size() != network.classes()) {
             throw new IllegalArgumentException(network.name() + " has " + network.classes() + " outputs, but there are " + classes.size()
                     + " class names");
@@ -64,13 +69,25 @@ public final class Predictor implements AutoCloseable {
                     + card.crop());
         }
         this.network = network;
+        this.parameters = parameters;
         this.card = card;
         this.classes = List.copyOf(classes);
         this.batch = batch;
-        this.threads = parameters.device().threads();
-        this.plan = Plan.compile(network.graph(), parameters, PlanOptions.eval(batch).precision(precision).build());
-        this.sessions = new Sessions(plan);
-        this.owned = owned == null ? plan : owned;
+        this.precision = precision;
+        this.workspaces = shared == null ? new Workspaces(parameters.device()) : shared;
+        this.release = shared == null ? () -> {
+            workspaces.close();
+            release.run();
+        } : release;
+        PlanOptions options = PlanOptions.eval(batch).precision(precision).build();
+        try {
+            this.plan = workspaces.plan(workspace -> Plan.compile(network.graph(), parameters, options, workspace));
+        } catch (RuntimeException | Error e) {
+            if (shared == null) {
+                workspaces.close();
+            }
+            throw e;
+        }
     }
 
     /** {@link #open(Path, int, int, Precision)} with the container's threads, batches of {@value #BATCH} and F32. */
@@ -101,7 +118,7 @@ public final class Predictor implements AutoCloseable {
         try (WeightFile file = WeightFile.open(opened.weights())) {
             Parameters parameters = device.parameters();
             Checkpoint.load(network, file, List.of(), 0, parameters);
-            return new Predictor(network, parameters, d.card(), d.classes(), batch, precision, device);
+            return new Predictor(network, parameters, d.card(), d.classes(), batch, precision, null, device::close);
         } catch (RuntimeException | Error e) {
             device.close();
             throw e;
@@ -119,7 +136,49 @@ public final class Predictor implements AutoCloseable {
      * @param classes a name for each of the network's outputs
      */
     public static Predictor of(Network network, Parameters parameters, Card card, List<String> classes, int batch, Precision precision) {
-        return new Predictor(network, parameters, card, classes, batch, precision, null);
+        return new Predictor(network, parameters, card, classes, batch, precision, null, () -> {});
+    }
+
+    /** {@link #withAdapter(String, Path, List)} with the class names that the folder carries, else the base's. */
+    public Predictor withAdapter(String name, Path folder) {
+        return withAdapter(name, folder, null);
+    }
+
+    /**
+     * A predictor with an adapter on top of this one's network, beside it: a request chooses by the predictor it asks. The frozen
+     * weights are held once for all of them, and so is the memory that plans run in; each adapter costs the bytes of its own tensors
+     * and a plan. Its folder must stay as it is until the predictor is closed, which frees them; closing this one closes it too.
+     *
+     * @param name    of the adapter among those that are open: letters, digits, _ and -
+     * @param folder  as Python's PEFT or Graft saved it
+     * @param classes class names in the order of the logits; their number may differ from the base's where the adapter has a head of
+     *                its own; null for those that the folder carries, else the base's
+     * @throws WeightsException         if the folder is damaged, cannot be computed, or is of another base
+     * @throws IllegalArgumentException if an adapter of this name is open
+     */
+    public Predictor withAdapter(String name, Path folder, List<String> classes) {
+        if (name == null) {
+            throw new IllegalArgumentException("an adapter needs a name");
+        }
+        synchronized (adapters) {
+            try (PeftFolder peft = PeftFolder.open(folder)) {
+                List<String> names = classes == null ? Adapters.classes(peft, this.classes) : classes;
+                LowRankAdapter adapter = Adapters.load(network, peft, name, names.size(), parameters);
+                try {
+                    Predictor made = new Predictor(adapter.network(), parameters, card, names, batch, precision, workspaces, () -> {
+                        Adapters.remove(adapter, parameters);
+                        synchronized (adapters) {
+                            adapters.remove(name);
+                        }
+                    });
+                    adapters.put(name, made);
+                    return made;
+                } catch (RuntimeException | Error e) {
+                    Adapters.remove(adapter, parameters);
+                    throw e;
+                }
+            }
+        }
     }
 
     /** Name of the network. */
@@ -159,7 +218,7 @@ public final class Predictor implements AutoCloseable {
      * @param rows 1 to {@link #batch()}; what follows them is padding
      */
     public float[] logits(FloatBuffer pixels, int rows) {
-        return sessions.with(session -> {
+        return workspaces.with(plan, session -> {
             session.input(Network.PIXELS).write(pixels);
             session.rows(rows);
             session.forward();
@@ -195,62 +254,20 @@ public final class Predictor implements AutoCloseable {
 
     /** Answers for files, in their order, each with the {@code top} likeliest classes; a file that cannot be read says why. */
     public List<Prediction> predict(List<Path> files, int top) {
-        if (top < 1) {
-            throw new IllegalArgumentException("top is " + top + ", expected at least 1");
-        }
-        String[] problems = new String[files.size()];
-        List<Path> there = new ArrayList<>();
-        List<Integer> places = new ArrayList<>();
-        for (int i = 0; i < files.size(); i++) {
-            problems[i] = unusable(files.get(i));
-            if (problems[i] == null) {
-                there.add(files.get(i));
-                places.add(i);
-            }
-        }
-        float[][] logits = new float[files.size()][];
-        if (!there.isEmpty()) {
-            answer(Split.of(there, Limits.DEFAULT), places, logits, problems);
-        }
-        return IntStream.range(0, files.size()).mapToObj(i -> new Prediction(files.get(i),
-                logits[i] == null ? List.of() : Softmax.top(logits[i], classes, top), problems[i])).toList();
+        return Answers.of(this, files, top, parameters.device().threads());
     }
 
-    private void answer(Split split, List<Integer> places, float[][] logits, String[] problems) {
-        try (Loader loader = Loader.sequential(split, pipeline(), batch, Math.min(threads, split.size()), new DecodedCache(0))) {
-            loader.begin(0);
-            for (Batch pictures = loader.next(); pictures != null; pictures = loader.next()) {
-                float[] all = logits(pictures);
-                for (int row = 0; row < pictures.validRows(); row++) {
-                    logits[places.get((int) pictures.sampleIds()[row])] = Arrays.copyOfRange(all, row * classes.size(), (row + 1) * classes.size());
-                }
-            }
-            for (Rejected lost : loader.unreadable()) {
-                for (int i = 0; i < split.size(); i++) {
-                    if (split.samples().get(i).path().equals(lost.path())) {
-                        problems[places.get(i)] = lost.reason();
-                    }
-                }
-            }
-        }
-    }
-
-    private static String unusable(Path file) {
-        if (!Files.exists(file)) {
-            return "no such file";
-        }
-        return Files.isDirectory(file) ? "a folder, expected a picture" : Files.isReadable(file) ? null : "not permitted to read it";
-    }
-
-    /** Closes the plan and, if it opened a bundle, its device. */
+    /** Closes its adapters, its plan and, if it opened a bundle, its device. Closing twice is allowed. */
     @Override
     public void close() {
-        try {
-            owned.close();
-        } catch (RuntimeException e) {
-            throw e;
-        } catch (Exception e) {
-            throw new IllegalStateException(e);
+        List<Predictor> open;
+        synchronized (adapters) {
+            open = List.copyOf(adapters.values());
+        }
+        open.forEach(Predictor::close);
+        if (closed.compareAndSet(false, true)) {
+            workspaces.close(plan);
+            release.run();
         }
     }
 }
