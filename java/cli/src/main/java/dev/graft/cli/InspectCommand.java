@@ -10,6 +10,7 @@ import dev.graft.weights.Bundle;
 import dev.graft.weights.BundleDescription;
 import dev.graft.weights.KnownFiles;
 import dev.graft.weights.LoadReport;
+import dev.graft.weights.PeftFolder;
 import dev.graft.weights.StoredTensor;
 import dev.graft.weights.WeightFile;
 import java.nio.file.Files;
@@ -23,7 +24,7 @@ import picocli.CommandLine.Parameters;
 final class InspectCommand implements Command {
     private static final ObjectMapper JSON = new ObjectMapper();
 
-    @Parameters(index = "0", paramLabel = "FILE", description = "a checkpoint, an index of shards, or the folder of a result")
+    @Parameters(index = "0", paramLabel = "FILE", description = "a checkpoint, an index of shards, the folder of a result or of an adapter")
     Path file;
 
     @Option(names = "--model", paramLabel = "NAME", description = "the network to compare with; default: the one that the file is known to be of")
@@ -32,6 +33,10 @@ final class InspectCommand implements Command {
     @Override
     public int run(CommonOptions common, Terminal terminal) {
         Architecture asked = model == null ? null : Models.named(model);
+        if (PeftFolder.is(file)) {
+            terminal.result(AdapterInspection.of(file, asked, terminal));
+            return ExitCode.DONE;
+        }
         ObjectNode json = JSON.createObjectNode().put("file", file.toString());
         try (WeightFile weights = Bundle.openWeights(file)) {
             terminal.say(weights.toString());

@@ -44,7 +44,7 @@ final class MergeCommand implements Command {
     public int run(CommonOptions common, Terminal terminal) {
         CommonOptions.Machine machine = common.machine(terminal);
         check();
-        Path folder = PeftFolder.is(adapter) ? adapter : PeftFolder.is(adapter.resolve(Bundle.ADAPTER)) ? adapter.resolve(Bundle.ADAPTER) : adapter;
+        Path folder = PredictionSource.folder(adapter);
         try (WeightFile file = Bundle.openWeights(weights); PeftFolder peft = PeftFolder.open(folder)) {
             Network network = network(file, peft, terminal);
             if (network != null) {

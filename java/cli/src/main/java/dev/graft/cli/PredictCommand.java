@@ -15,17 +15,18 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** {@code graft predict}: what a result says of pictures. */
+/** {@code graft predict}: what a result, or a checkpoint with an adapter, says of pictures. */
 @picocli.CommandLine.Command(name = "predict", description = "Prints one line, with --json one object, a picture.")
 final class PredictCommand implements Command {
     private static final List<String> ENDINGS = List.of(".jpg", ".jpeg", ".png", ".bmp");
     private static final int BATCHES_AT_A_TIME = 8;
 
-    @Option(names = "--run", paramLabel = "DIR", required = true, description = "a result of finetune")
-    Path run;
+    @Mixin
+    PredictionSource source;
 
     @Option(names = "--top", paramLabel = "K", description = "likeliest classes to name; default 1")
     int top = 1;
@@ -41,10 +42,11 @@ final class PredictCommand implements Command {
         if (top < 1 || batch < 1) {
             throw new IllegalArgumentException((top < 1 ? "--top is " + top : "--batch is " + batch) + ", expected at least 1");
         }
+        source.check();
         CommonOptions.Machine machine = common.machine(terminal);
         List<Path> files = files();
         int failed = 0;
-        try (Predictor predictor = Predictor.open(run, machine.threads(), batch, machine.precision())) {
+        try (Predictor base = source.open(machine, batch, terminal); Predictor predictor = source.adapted(base)) {
             int step = BATCHES_AT_A_TIME * batch;
             for (int first = 0; first < files.size(); first += step) {
                 for (Prediction p : predictor.predict(files.subList(first, Math.min(files.size(), first + step)), top)) {

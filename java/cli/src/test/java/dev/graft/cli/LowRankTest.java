@@ -6,11 +6,16 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.graft.weights.StoredTensor;
 import dev.graft.weights.WeightFile;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -82,6 +87,42 @@ class LowRankTest {
         JsonNode answers = Invocation.of("evaluate", "--model", "cifar_resnet20", "--weights", out, "--data", pictures, "--batch", "8", "--threads", "1",
                 "--json").done().json();
         assertEquals(trained.json().path("val").path("loss"), answers.path("loss"));
+    }
+
+    @Test
+    void adapterOnItsBasePredictsWhatTheResultPredicts() {
+        JsonNode merged = predicted("--run", run);
+        JsonNode adapted = predicted("--model", "cifar_resnet20", "--weights", base, "--adapter", run);
+        assertEquals(merged.path("class"), adapted.path("class"));
+        assertEquals(merged.path("probability").asDouble(), adapted.path("probability").asDouble(), 1e-5);
+        assertEquals(adapted, predicted("--run", base, "--adapter", run.resolve("adapter")));
+        Invocation.of("predict", "--model", "cifar_resnet20", pictures).failed(2, "--weights");
+        Invocation.of("predict", "--run", run, "--weights", base, pictures).failed(2, "--run brings its own");
+        Invocation.of("predict", "--run", run, "--adapter", base, pictures).failed(3, "adapter_config.json");
+    }
+
+    private static JsonNode predicted(Object... source) {
+        List<Object> arguments = new ArrayList<>(List.of("predict", "--threads", "1", "--json"));
+        arguments.addAll(List.of(source));
+        try (Stream<Path> all = Files.walk(pictures)) {
+            arguments.add(all.filter(Files::isRegularFile).sorted().findFirst().orElseThrow());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        ObjectNode json = (ObjectNode) Invocation.of(arguments.toArray()).done().json();
+        json.remove("top");
+        return json;
+    }
+
+    @Test
+    void adapterIsInspected() {
+        JsonNode json = Invocation.of("inspect", run.resolve("adapter"), "--json").done().json();
+        assertEquals(6, json.path("layers").size());
+        assertEquals(Float.BYTES * TRAINABLE, json.path("bytes").asLong());
+        assertEquals("[\"linear.bias\",\"linear.weight\"]", json.path("whole").toString());
+        assertTrue(json.path("report").path("exact").asBoolean());
+        assertFalse(Invocation.of("inspect", run.resolve("adapter"), "--model", "squeezenet1_1", "--json").done().json()
+                .path("report").path("exact").asBoolean());
     }
 
     @Test

@@ -114,11 +114,25 @@ public final class Predictor implements AutoCloseable {
             throw new WeightsException(bundle + ": holds the model " + d.model() + ", which this build does not have");
         }
         Network network = Models.named(d.model()).network(d.card().crop(), d.classes().size());
-        Device device = Device.open("cpu", threads, 1);
         try (WeightFile file = WeightFile.open(opened.weights())) {
+            return open(network, file, d.card(), d.classes(), threads, batch, precision);
+        }
+    }
+
+    /**
+     * Opens a checkpoint on the CPU: the base of {@linkplain #withAdapter adapters}. The file must stay as it is, open or closed,
+     * until the predictor is closed.
+     *
+     * @param classes a name for each of the network's outputs
+     * @throws WeightsException if the weights do not fit the network
+     */
+    public static Predictor open(Network network, WeightFile weights, Card card, List<String> classes, int threads, int batch,
+                                 Precision precision) {
+        Device device = Device.open("cpu", threads, 1);
+        try {
             Parameters parameters = device.parameters();
-            Checkpoint.load(network, file, List.of(), 0, parameters);
-            return new Predictor(network, parameters, d.card(), d.classes(), batch, precision, null, device::close);
+            Checkpoint.load(network, weights, List.of(), 0, parameters);
+            return new Predictor(network, parameters, card, classes, batch, precision, null, device::close);
         } catch (RuntimeException | Error e) {
             device.close();
             throw e;
