@@ -31,7 +31,7 @@ final class AdapterExport {
             dropout = Math.max(dropout, layer.dropout());
         }
         List<String> others = LowRankGraph.adaptable(adapter.base().graph()).stream().map(LowRankGraph.Adaptable::module).toList();
-        PeftConfig config = PeftConfig.of(strengths, others, adapter.rankStabilised(), dropout, adapter.wholeModules(), adapter.base().name());
+        PeftConfig config = PeftConfig.of(strengths, others, adapter.rankStabilised(), dropout, adapter.wholeModules(), null);
         List<TensorSource> saved = new ArrayList<>();
         for (Param p : adapter.base().graph().parameters()) {
             if (config.saves(p.name())) {
