@@ -19,7 +19,7 @@ using Maker = std::unique_ptr<Kernel> (*)(const Request&);
 
 const std::map<std::string, Maker>& makers() {
   static const std::map<std::string, Maker> table = {
-      {"linear", make_linear},         {"matmul", make_matmul},       {"conv2d", make_conv2d},
+      {"linear", make_linear},         {"lora_linear", make_lora_linear}, {"matmul", make_matmul},       {"conv2d", make_conv2d},
       {"batch_norm", make_batch_norm}, {"layer_norm", make_layer_norm}, {"relu", make_unary},
       {"relu6", make_unary},           {"leaky_relu", make_unary},    {"gelu", make_unary},
       {"silu", make_unary},            {"sigmoid", make_unary},       {"scale", make_unary},
@@ -106,7 +106,7 @@ class CpuColumn : public Column {
     const Activation last = r.outputs[0].dtype == DType::F32 ? Activation::Sigmoid : Activation::LeakyRelu;
     if (op == "batch_norm") return r.pass == Pass::Forward || e.activation <= last;
     if (r.pass != Pass::Forward) return false;
-    return op == "conv2d" || op == "linear" || (op == "add" && !e.residual);
+    return op == "conv2d" || op == "linear" || op == "lora_linear" || (op == "add" && !e.residual);
   }
   bool takes_second_gradient(const Request& r) const override {
     const std::string op = r.name();
@@ -118,7 +118,7 @@ class CpuColumn : public Column {
   bool accumulates(const Request& r, size_t input) const override {
     const std::string op = r.name();
     if (op == "conv2d" || op == "linear" || op == "batch_norm" || op == "layer_norm" || op == "embed_tokens") return input > 0;
-    return op == "matmul" || op == "add" || op == "multiply" || op == "scale" || is_unary(op);
+    return op == "lora_linear" || op == "matmul" || op == "add" || op == "multiply" || op == "scale" || is_unary(op);
   }
 
   std::unique_ptr<Kernel> prepare(const Request& r) override {

@@ -8,6 +8,7 @@ namespace graft::cpu {
 
 std::unique_ptr<Kernel> make_conv2d(const Request& r);
 std::unique_ptr<Kernel> make_linear(const Request& r);
+std::unique_ptr<Kernel> make_lora_linear(const Request& r);
 std::unique_ptr<Kernel> make_matmul(const Request& r);
 std::unique_ptr<Kernel> make_batch_norm(const Request& r);
 std::unique_ptr<Kernel> make_layer_norm(const Request& r);

@@ -166,6 +166,7 @@ void low_rank_add(const LowRankAdd& c) {
     T* out = static_cast<T*>(c.out);
     const T* residual = static_cast<const T*>(c.residual);
     auto based = [&c](int64_t row, int64_t column, Floats sum, int64_t n) {
+      if (!c.base) return c.factor * sum;
       const float* base = c.base + row * c.base_step + column;
       return (n == kLane ? load_vector(base) : load_part(base, n)) + c.factor * sum;
     };

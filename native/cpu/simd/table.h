@@ -93,14 +93,14 @@ struct LowRankDown {
 };
 
 // out[row, c] = tail(base[row, c] + factor * sum over j of t[row, j] u[j, c] + residual[row, c]); out and residual have one type and
-// step. In F32 out may be the base. With rank 0 nothing of t and u is read.
+// step. In F32 out may be the base; the residual may be out. With rank 0 nothing of t and u is read.
 struct LowRankAdd {
   const float* t;
   int64_t t_step, rows, columns, rank;
   const float* u;
   int64_t u_step;
   float factor;
-  const float* base;
+  const float* base;  // null: 0
   int64_t base_step;
   Store type;
   void* out;
