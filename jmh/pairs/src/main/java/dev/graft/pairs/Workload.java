@@ -26,15 +26,15 @@ public enum Workload {
     /** A frozen linear layer 768 to 768 with a low-rank branch of rank 8 on 4096 rows: forward, gradients of x, A and B. */
     LORA_LINEAR(Set.of(GRAFT, TUNED), 5, 25, "f32", "bf16"),
     /** ViT-Ti/16, 1000 classes, 32 images of 224 x 224: forward, backward and AdamW on all parameters. */
-    VIT_TINY_FULL(Set.of(GRAFT, TUNED), 1, 4, "f32", "bf16"),
+    VIT_TINY_FULL(Set.of(GRAFT, TUNED), 1, 3, "f32", "bf16"),
     /** ViT-B/16, 100 classes, 8 images: branches of rank 8 beside each qkv and the classifier trained by AdamW. */
-    VIT_BASE_LORA(Set.of(GRAFT, TUNED), 1, 3, "f32", "bf16"),
+    VIT_BASE_LORA(Set.of(GRAFT, TUNED), 1, 2, "f32", "bf16"),
     /** LORA_LINEAR and the same layer without a branch, its weight frozen, in turns. Graft alone. */
-    LORA_OVER_FROZEN(Set.of(GRAFT), 5, 15, "f32", "bf16"),
+    LORA_OVER_FROZEN(Set.of(GRAFT), 3, 9, "f32", "bf16"),
     /** The step of VIT_BASE_LORA and one that trains the whole network, in turns. Graft alone. */
     LORA_OVER_FULL(Set.of(GRAFT), 1, 2, "f32", "bf16"),
     /** LORA_LINEAR on 32 samples of 128 rows with 8 adapters, and on the same rows with one, in turns. Graft alone. */
-    GROUPED_OVER_SINGLE(Set.of(GRAFT), 5, 15, "f32", "bf16"),
+    GROUPED_OVER_SINGLE(Set.of(GRAFT), 3, 9, "f32", "bf16"),
     /** Two epochs of a new head on ResNet-18 with cached features; what counts is the second. Graft alone. */
     FEATURE_CACHE(Set.of(GRAFT), 0, 1, "f32"),
     /** An epoch of ResNet-18 full steps on JPEGs of 500 x 375, and how long they had to be waited for. Graft alone. */
