@@ -143,15 +143,16 @@ class AdapterPredictionTest {
         try (Predictor plain = Predictor.of(base, store, card, CLASSES, BATCH)) {
             logits(plain);
             String described = store.describe();
+            long bytes = formBytes();
             Predictor first = plain.withAdapter("first", adapter("first", 2));
             logits(first);
-            long bytes = formBytes();
+            assertEquals(bytes + tensors, formBytes(), "the frozen weights are held once");
             Predictor second = plain.withAdapter("second", adapter("second", 3));
             logits(second);
-            assertEquals(bytes + tensors, formBytes(), "the frozen weights are held once");
+            assertEquals(bytes + 2 * tensors, formBytes());
             float[][] expected = logits(first);
             first.close();
-            assertEquals(bytes, formBytes());
+            assertEquals(bytes + tensors, formBytes());
             second.close();
             assertEquals(described, store.describe());
             assertArrayEquals(expected, logits(plain.withAdapter("first", folder.resolve("first"))), "the name can be used again");
