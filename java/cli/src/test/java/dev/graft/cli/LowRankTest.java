@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.graft.weights.PeftFolder;
 import dev.graft.weights.StoredTensor;
 import dev.graft.weights.WeightFile;
 import java.io.IOException;
@@ -126,6 +127,32 @@ class LowRankTest {
     }
 
     @Test
+    void slicesOfATransformersQkvAreSavedAsOneAdapterOfTheLayer() {
+        Path start = folder.resolve("vit");
+        Path tuned = folder.resolve("vit-lora");
+        Invocation.of("finetune", "--model", "vit_cifar", "--data", pictures, "--strategy", "scratch", "--epochs", "1", "--batch", "8", "--threads", "1",
+                "--out", start).done();
+        JsonNode json = Invocation.of("finetune", "--model", "vit_cifar", "--weights", start, "--data", pictures, "--strategy",
+                "lora:r=2,targets=blocks.5.attn.qkv[q+v]+blocks.5.mlp.fc1,train=norm,dropout=0.1", "--epochs", "2", "--batch", "8", "--threads", "1",
+                "--lr", "0.05", "--out", tuned, "--json").done().json();
+        long adapter = 2 * 2 * (192 + 192) + 2 * (192 + 768);
+        assertEquals(adapter, json.path("merge").path("parameters").asLong());
+        assertEquals(adapter + 2 * 192 + 2 * 192 + 2, json.path("trainable").asLong(), "and norm, and the head");
+        drifted(json.path("merge"));
+        try (PeftFolder peft = PeftFolder.open(tuned.resolve("adapter"))) {
+            assertEquals(List.of(4, 2), peft.layers().stream().map(PeftFolder.Layer::rank).toList());
+            assertEquals(4, peft.saved().size());
+        }
+        Path out = folder.resolve("vit.safetensors");
+        drifted(Invocation.of("merge", "--weights", start, "--adapter", tuned, "--out", out, "--threads", "1", "--json").done().json());
+        try (WeightFile saved = WeightFile.open(tuned.resolve("weights.safetensors")); WeightFile merged = WeightFile.open(out)) {
+            for (StoredTensor tensor : saved.tensors()) {
+                assertArrayEquals(saved.read(tensor), merged.read(tensor.name()), 1e-6f, tensor.name());
+            }
+        }
+    }
+
+    @Test
     void unmergingGivesTheBaseBackButForTheHead() {
         Path out = folder.resolve("unmerged.safetensors");
         JsonNode json = Invocation.of("merge", "--weights", run, "--adapter", run.resolve("adapter"), "--unmerge", "--out", out, "--threads", "1",
@@ -182,6 +209,7 @@ class LowRankTest {
         Path none = folder.resolve("none");
         lora("targets=layr3", none).failed(2, "layr3");
         lora("targets=*.bn1", none).failed(2, "a batch_norm");
+        lora("targets=layer3,train=nothing", none).failed(2, "the pattern nothing matches none");
         lora("r=0", none).failed(2, "r is 0, expected 1 to 256");
         lora("r=17", none).failed(2, "r is 17, the smaller dimension of conv1 is 16");
         lora("alpha=NaN", none).failed(2, "alpha is NaN");

@@ -7,9 +7,7 @@ import dev.graft.model.LogitDrift;
 import dev.graft.model.LowRankAdapter;
 import dev.graft.model.LowRankGraph;
 import dev.graft.model.LowRankLayer;
-import dev.graft.weights.LowRankSum;
-import java.util.Arrays;
-import java.util.List;
+import dev.graft.model.LowRankMerge;
 import java.util.function.Supplier;
 
 /**
@@ -32,27 +30,10 @@ public record MergedAdapter(LowRankAdapter adapter, long parameters, double weig
         long count = 0;
         double change = 0;
         for (LowRankLayer layer : adapter.layers()) {
-            float[] a = store.read(LowRankGraph.a(layer.module(), null));
-            float[] b = store.read(LowRankGraph.b(layer.module(), null));
-            String name = layer.module() + ".weight";
-            float[] weight = store.read(name);
-            change = Math.max(change, add(layer, a, b, weight));
-            store.write(name, weight);
-            count += a.length + b.length;
+            change = Math.max(change, LowRankMerge.into(layer, null, store, 1));
+            count += store.declaration(LowRankGraph.a(layer.module(), null)).count() + store.declaration(LowRankGraph.b(layer.module(), null)).count();
         }
         return new MergedAdapter(adapter, count, change, LogitDrift.between(before, merged.get()));
-    }
-
-    private static double add(LowRankLayer layer, float[] a, float[] b, float[] weight) {
-        List<LowRankLayer.Slice> slices = layer.slices().isEmpty() ? List.of(new LowRankLayer.Slice(0, b.length / layer.rank())) : layer.slices();
-        int down = a.length / slices.size();
-        int up = b.length / slices.size();
-        double largest = 0;
-        for (int s = 0; s < slices.size(); s++) {
-            largest = Math.max(largest, LowRankSum.add(weight, slices.get(s).start(), Arrays.copyOfRange(a, s * down, (s + 1) * down),
-                    Arrays.copyOfRange(b, s * up, (s + 1) * up), layer.rank(), layer.factor()));
-        }
-        return largest;
     }
 
     /** Makes the adapter one that changes nothing, as it began: the store then holds one network, with it or without. */
