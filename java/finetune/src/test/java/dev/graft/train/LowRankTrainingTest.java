@@ -56,6 +56,7 @@ class LowRankTrainingTest {
     // Norms are folded into convolutions, which rounds otherwise, unless an adapter stands between the two.
     @ParameterizedTest
     @CsvSource({"resnet18, 64, '*', cpu", "resnet50, 64, layer2+layer4, cpu", "cifar_resnet20, 32, '*', cpu", "squeezenet1_1, 64, '*', cpu",
+        "vit_cifar, 32, '*', cpu", "vit_cifar:avg, 32, *.qkv[q+v], cpu", "vit_tiny_patch16_224, 48, *.qkv[k]+*.fc1, cpu",
         "cifar_resnet20, 32, '*', reference", "vit_cifar, 32, '*', reference", "vit_cifar:avg, 32, *.qkv[q+v], reference"})
     void adapterChangesNoBitOfTheAnswersAtItsStart(String model, int size, String targets, String column) {
         Network network = Models.named(model).network(size, 10, 0);
