@@ -87,6 +87,13 @@ struct Geometry {
   }
 };
 
+// v as separate steps would store it between them: probabilities and the gradients of scores are factors of a next product.
+double stored(double v, DType type) {
+  alignas(8) char place[8];
+  store(place, type, 0, v);
+  return load(place, type, 0);
+}
+
 double dot(In a, int64_t at, In b, int64_t bt, int64_t n) {
   double sum = 0;
   for (int64_t d = 0; d < n; d++) sum += a[at + d] * b[bt + d];
@@ -96,6 +103,7 @@ double dot(In a, int64_t at, In b, int64_t bt, int64_t n) {
 void forward(const Run& run) {
   const Geometry g(run);
   In q = run.in(Query), k = run.has(Key) ? run.in(Key) : q, v = run.has(Value) ? run.in(Value) : q;
+  const DType type = run.request.outputs[0].dtype;
   double* p = run.sums();
   for (int64_t b = 0; b < g.batch; b++)
     for (int64_t h = 0; h < g.heads; h++)
@@ -109,7 +117,7 @@ void forward(const Run& run) {
         for (int64_t j = 0; j < n; j++) sum += p[j] = std::exp(p[j] - max);
         for (int64_t d = 0; d < g.q.size; d++) {
           double o = 0;
-          for (int64_t j = 0; j < n; j++) o += p[j] / sum * v[g.v.at(b, h, j) + d];
+          for (int64_t j = 0; j < n; j++) o += stored(p[j] / sum, type) * v[g.v.at(b, h, j) + d];
           run.out(0).put(g.o.at(b, h, i) + d, o);
         }
         run.out(1).put(lse, n > 0 ? max + std::log(sum) : 0);
@@ -121,6 +129,7 @@ void backward(const Run& run) {
   const Geometry g(run);
   const bool packed = !run.has(Key);
   In q = run.in(Query), k = packed ? q : run.in(Key), v = packed ? q : run.in(Value), go = run.result_gradient(), lse = run.saved(1);
+  const DType type = run.request.outputs[0].dtype;
   const bool scores = packed || run.gradient(Query).wanted() || run.gradient(Key).wanted();
   double *p = run.sums(), *dp = p + g.k.tokens, *dq = dp + g.k.tokens;
   double *dk = packed ? dq : dq + run.in_shape(Query).count(), *dv = packed ? dq : dk + run.in_shape(Key).count();
@@ -136,9 +145,9 @@ void backward(const Run& run) {
         }
         for (int64_t j = 0; j < n; j++) {
           const int64_t kj = g.k.at(b, h, j), vj = g.v.at(b, h, j);
-          const double ds = scores ? g.scale * p[j] * (dp[j] - sum) : 0;
+          const double pj = stored(p[j], type), ds = scores ? g.scale * stored(p[j] * (dp[j] - sum), type) : 0;
           for (int64_t d = 0; d < g.q.size; d++) {
-            dv[vj + d] += p[j] * go[oi + d];
+            dv[vj + d] += pj * go[oi + d];
             if (!scores) continue;
             dq[qi + d] += ds * k[kj + d];
             dk[kj + d] += ds * q[qi + d];
