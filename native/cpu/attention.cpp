@@ -39,7 +39,8 @@ std::unique_ptr<Kernel> make_attention(const Request& r) {
   if (!served) return nullptr;
   const AttentionCall call = described(r);
   const bool dquery = wants(r, Query), dkey = packed ? dquery : wants(r, Key), dvalue = packed ? dquery : wants(r, Value);
-  return own("attention", simd().attention_scratch(call, backward), [=](const Args& a) {
+  const size_t scratch = backward ? simd().attention_gradients_scratch(call) : simd().attention_scratch(call);
+  return own("attention", scratch, [=](const Args& a) {
     AttentionCall c = call;
     // Packed, key and value lie one and two results' widths behind the query.
     const size_t part = packed ? size_of(type) * static_cast<size_t>(c.heads * c.size) : 0;

@@ -285,6 +285,8 @@ inline OpTest attention_test() {
   add("packed_197", 1, 197, 0, 1, 64, {}, false);
   add("packed_33_padded", 3, 33, 0, 1, 33, {}, true);
   add("packed_causal_129", 1, 129, 0, 2, 32, {{"causal", 1}}, false);
+  add("packed_16_heads", 4, 250, 0, 4, 2, {}, false);
+  add("packed_causal_16_heads", 4, 65, 0, 4, 3, {{"causal", 1}}, true);
   add("apart", 2, 5, 9, 2, 8, {}, false);
   add("apart_one_query", 2, 1, 65, 3, 16, {{"scale", 0.5}}, false);
   add("apart_two_keys", 2, 7, 2, 1, 7, {}, false);  // the gradients of one are 0, which leaves no relative error

@@ -17,6 +17,7 @@ void add_layer_norm(Simd&);
 void add_pool(Simd&);
 void add_softmax(Simd&);
 void add_attention(Simd&);
+void add_attention_gradients(Simd&);
 void add_dropout(Simd&);
 void add_low_rank(Simd&);
 void add_optimizer(Simd&);
@@ -30,6 +31,7 @@ void fill(Simd& table) {
   add_pool(table);
   add_softmax(table);
   add_attention(table);
+  add_attention_gradients(table);
   add_dropout(table);
   add_low_rank(table);
   add_optimizer(table);

@@ -199,9 +199,10 @@ struct Simd {
   void (*softmax_data)(Store type, bool log, const void* dout, const void* dout2, const void* y, void* dx, int64_t rows, int64_t n);
   void (*cross_entropy)(const LossCall& call);
 
-  // attention.cpp; on BF16 where the instruction set has its products
-  size_t (*attention_scratch)(const AttentionCall& call, bool backward);
+  // attention.cpp, attention_gradients.cpp; on BF16 where the instruction set has its products. Scratch in bytes.
+  size_t (*attention_scratch)(const AttentionCall& call);
   void (*attention)(const AttentionCall& call);
+  size_t (*attention_gradients_scratch)(const AttentionCall& call);
   void (*attention_gradients)(const AttentionCall& call);
 
   // dropout.cpp: y = survives ? (x + x2) * factor : 0; with `whole` the number of element 0 is that of its sample.
