@@ -30,6 +30,13 @@ static Report measure(const Request& request) {
   if (request.workload == "softmax_ce") return scale(request, size_t{4096} * 32000 * 4);
   // the update reads parameter, gradient and two moments and writes three of them: 7 passes, an in-place scale has 2
   if (request.workload == "adamw_100m") return scale(request, size_t{100'000'000} * 4 * 7 / 2);
+  // any number of bytes, or any product: what the benchmarks of the direct kernels ask for
+  if (request.workload.rfind("scale:", 0) == 0) return scale(request, std::stoull(request.workload.substr(6)) / 2);
+  if (request.workload.rfind("matmul:", 0) == 0) {
+    long long m = 0, n = 0, k = 0;
+    std::sscanf(request.workload.c_str(), "matmul:%lldx%lldx%lld", &m, &n, &k);
+    return product(request, m, n, k);
+  }
   throw std::invalid_argument("unknown workload " + request.workload);
 }
 

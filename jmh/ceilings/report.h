@@ -1,5 +1,6 @@
 // What a ceiling measures and prints: the line of JSON that dev.graft.pairs.Measurement reads.
 #pragma once
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <string>
@@ -34,3 +35,6 @@ Report resnet18(const Request& request);
 
 // x = a * x in place over an array that moves as many bytes as the workload must.
 Report scale(const Request& request, size_t bytes);
+
+// The product of an (m, k) and a (k, n) matrix.
+Report product(const Request& request, int64_t m, int64_t n, int64_t k);

@@ -32,6 +32,23 @@ OptimizerKind optimizer_of(int32_t code) {
   }
 }
 
+LowRankCall low_rank_call(int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width, const int64_t* starts,
+                          int64_t adapters, int64_t samples) {
+  there(starts, "starts");
+  require(slices >= 1 && slices <= 8, "slices are ", slices, "; expected 1 to 8");
+  LowRankCall call{};
+  call.rows = rows;
+  call.in = in;
+  call.out = out;
+  call.rank = rank;
+  call.width = width;
+  call.factor = factor;
+  call.starts.assign(starts, starts + slices);
+  call.adapters = adapters;
+  call.samples = samples;
+  return call;
+}
+
 }  // namespace
 
 extern "C" {
@@ -125,6 +142,50 @@ int32_t graft_low_rank_merge(graft_device* device, int64_t rows, int64_t columns
     require(slices >= 1 && slices <= 8, "slices are ", slices, "; expected 1 to 8");
     MergeCall call{rows, columns, rank, width, factor, {starts, starts + slices}, {"weight", weight, weight_count}, {"a", a, a_count}, {"b", b, b_count}};
     checked(device, "device").device->direct.merge(call);
+  });
+}
+
+int32_t graft_low_rank_forward(graft_device* device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width,
+                               const int64_t* starts, int64_t adapters, int64_t samples, int64_t x, int64_t x_count, int64_t weight,
+                               int64_t weight_count, int64_t bias, int64_t bias_count, int64_t a, int64_t a_count, int64_t b, int64_t b_count,
+                               int64_t adapter, int64_t adapter_count, int64_t scales, int64_t scales_count, int64_t y, int64_t y_count, int64_t t,
+                               int64_t t_count) {
+  return guard([&] {
+    LowRankCall call = low_rank_call(rows, in, out, rank, factor, slices, width, starts, adapters, samples);
+    call.x = {"x", x, x_count};
+    call.weight = {"weight", weight, weight_count};
+    call.bias = {"bias", bias, bias_count};
+    call.a = {"a", a, a_count};
+    call.b = {"b", b, b_count};
+    call.adapter = {"adapter", adapter, adapter_count, DType::I32};
+    call.scales = {"scales", scales, scales_count};
+    call.y = {"y", y, y_count};
+    call.t = {"t", t, t_count};
+    checked(device, "device").device->direct.low_rank(call);
+  });
+}
+
+int32_t graft_low_rank_backward(graft_device* device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width,
+                                const int64_t* starts, int64_t adapters, int64_t samples, int32_t accumulate, int64_t x, int64_t x_count,
+                                int64_t weight, int64_t weight_count, int64_t a, int64_t a_count, int64_t b, int64_t b_count, int64_t adapter,
+                                int64_t adapter_count, int64_t scales, int64_t scales_count, int64_t t, int64_t t_count, int64_t dy,
+                                int64_t dy_count, int64_t dx, int64_t dx_count, int64_t da, int64_t da_count, int64_t db, int64_t db_count) {
+  return guard([&] {
+    LowRankCall call = low_rank_call(rows, in, out, rank, factor, slices, width, starts, adapters, samples);
+    call.backward = true;
+    call.accumulate = accumulate != 0;
+    call.x = {"x", x, x_count};
+    call.weight = {"weight", weight, weight_count};
+    call.a = {"a", a, a_count};
+    call.b = {"b", b, b_count};
+    call.adapter = {"adapter", adapter, adapter_count, DType::I32};
+    call.scales = {"scales", scales, scales_count};
+    call.t = {"t", t, t_count};
+    call.dy = {"dy", dy, dy_count};
+    call.dx = {"dx", dx, dx_count};
+    call.da = {"da", da, da_count};
+    call.db = {"db", db, db_count};
+    checked(device, "device").device->direct.low_rank(call);
   });
 }
 

@@ -45,4 +45,16 @@ void Direct::run(const KernelCache::Key& key, bool small, const std::function<st
   body();
 }
 
+// Numbers are column memory: they come over in pieces.
+void Direct::check_numbers(const char* what, const Region& region, int64_t count, int64_t least, int64_t most, int64_t other) {
+  int32_t piece[1024];
+  for (int64_t at = 0; at < count; at += 1024) {
+    const int64_t n = std::min<int64_t>(1024, count - at);
+    column_.copy_out(piece, static_cast<const int32_t*>(region.at()) + at, 4 * static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; i++)
+      require((piece[i] >= least && piece[i] <= most) || piece[i] == other, what, " ", at + i, " is ", piece[i], "; expected ", least, " to ", most,
+              " or ", other, " for none");
+  }
+}
+
 }  // namespace graft

@@ -51,6 +51,18 @@ struct MergeCall {
   Region weight, a, b;
 };
 
+// The operation lora_linear. Forward writes y [rows, out] and t [rows, slices * rank], which backward reads; of backward's three
+// gradients those are computed that are given. Without adapters a is [slices * rank, in] and b [slices * width, rank]; with them
+// both have the adapter's axis first, and `adapter` tells that of each of `samples` equal parts of the rows, -1 is none.
+struct LowRankCall {
+  int64_t rows, in, out, rank, width;
+  double factor;
+  std::vector<int64_t> starts;  // of the slices
+  int64_t adapters, samples;    // 0: one update for all rows
+  bool backward, accumulate;    // accumulate: da and db are added to
+  Region x, weight, bias, a, b, adapter, scales, y, t, dy, dx, da, db;
+};
+
 // Safe for any number of threads, as long as no two calls write the same memory.
 class Direct {
  public:
@@ -61,12 +73,14 @@ class Direct {
   // Returns the norm of the gradient before clipping, 0 where nothing is clipped.
   double update(const OptimizerCall& call);
   void merge(const MergeCall& call);
+  void low_rank(const LowRankCall& call);
 
  private:
   struct Numbers;
   // Runs `kernel` on `args` with scratch and step block set.
   void run(const KernelCache::Key& key, bool small, const std::function<std::unique_ptr<Kernel>()>& prepare, Args args, Numbers& numbers);
-  void check_labels(const CrossEntropyCall& call);
+  // The caller's fault unless the `count` numbers of an I32 region lie in least..most or are `other`; read before anything is written.
+  void check_numbers(const char* what, const Region& region, int64_t count, int64_t least, int64_t most, int64_t other);
 
   Column& column_;
   Lanes& lanes_;

@@ -3,18 +3,6 @@
 
 namespace graft {
 
-// Before anything is written. Labels are column memory: they come over in pieces.
-void Direct::check_labels(const CrossEntropyCall& call) {
-  int32_t piece[1024];
-  for (int64_t at = 0; at < call.rows; at += 1024) {
-    const int64_t n = std::min<int64_t>(1024, call.rows - at);
-    column_.copy_out(piece, static_cast<const int32_t*>(call.target.at()) + at, 4 * static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; i++)
-      require((piece[i] >= 0 && piece[i] < call.classes) || piece[i] == call.ignored, "label of row ", at + i, " is ", piece[i],
-              "; expected 0 to ", call.classes - 1, " or ", call.ignored, " for a row to ignore");
-  }
-}
-
 CrossEntropyResult Direct::cross_entropy(const CrossEntropyCall& call) {
   positive("rows", call.rows);
   positive("classes", call.classes);
@@ -30,7 +18,7 @@ CrossEntropyResult Direct::cross_entropy(const CrossEntropyCall& call) {
     call.gradient.holds(count).apart_from(call.target).apart_from(call.class_weight);
     if (!call.gradient.same_as(call.logits)) call.gradient.apart_from(call.logits);
   }
-  if (!soft) check_labels(call);
+  if (!soft) check_numbers("label of row", call.target, call.rows, 0, call.classes - 1, call.ignored);
 
   const KernelCache::Key key{static_cast<int64_t>(Family::CrossEntropy), call.rows, call.classes, call.ignored, bits(call.smoothing), soft, weighted, wanted};
   auto prepare = [&] {

@@ -201,6 +201,24 @@ GRAFT_API int32_t graft_optimizer_step(graft_device *device, int32_t kind, doubl
 GRAFT_API int32_t graft_low_rank_merge(graft_device *device, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices,
                                        int64_t width, const int64_t *starts, int64_t weight, int64_t weight_count, int64_t a,
                                        int64_t a_count, int64_t b, int64_t b_count);
+/* A linear layer with a low-rank update of its weight inside it, all F32: y = x weight' + bias and, on each of `slices` runs of
+ * `width` columns that begin at starts[i], y += factor * t_i b_i', t = x a'. x is [rows, in], weight [out, in], bias [out]
+ * (optional), a [slices * rank, in], b [slices * width, rank], y [rows, out], t [rows, slices * rank]. With adapters > 0 there is one
+ * update each: a and b have the adapter's axis first, adapter (I32 [samples]) is that of each of `samples` equal parts of the rows,
+ * -1 is none, and scales (F32 [adapters], optional) multiply the factor. */
+GRAFT_API int32_t graft_low_rank_forward(graft_device *device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
+                                         int32_t slices, int64_t width, const int64_t *starts, int64_t adapters, int64_t samples,
+                                         int64_t x, int64_t x_count, int64_t weight, int64_t weight_count, int64_t bias, int64_t bias_count,
+                                         int64_t a, int64_t a_count, int64_t b, int64_t b_count, int64_t adapter, int64_t adapter_count,
+                                         int64_t scales, int64_t scales_count, int64_t y, int64_t y_count, int64_t t, int64_t t_count);
+/* Gradients of x, a and b out of dy [rows, out] and the forward's t; one that is left out is not computed, and what only it reads
+ * may be left out too: the weight is read for dx alone. The weight has no gradient. accumulate 1 adds to da and db. */
+GRAFT_API int32_t graft_low_rank_backward(graft_device *device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
+                                          int32_t slices, int64_t width, const int64_t *starts, int64_t adapters, int64_t samples,
+                                          int32_t accumulate, int64_t x, int64_t x_count, int64_t weight, int64_t weight_count, int64_t a,
+                                          int64_t a_count, int64_t b, int64_t b_count, int64_t adapter, int64_t adapter_count,
+                                          int64_t scales, int64_t scales_count, int64_t t, int64_t t_count, int64_t dy, int64_t dy_count,
+                                          int64_t dx, int64_t dx_count, int64_t da, int64_t da_count, int64_t db, int64_t db_count);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
-// Kernels on the caller's memory through the C interface: against loops in double, misused, and many at once.
-#include <omp.h>
-
+// Kernels on the caller's memory through the C interface: products against loops in double, the other families on the CPU column
+// against the reference, all of them misused and by many threads at once.
+#include <functional>
 #include <thread>
 
 #include "graft.h"
@@ -115,15 +115,159 @@ std::vector<ProductCase> product_cases() {
   return cases;
 }
 
+// Everything that one call of a family wrote, in double.
+using Outcome = std::vector<double>;
+
+template <class T>
+void append(Outcome& all, const std::vector<T>& part) { all.insert(all.end(), part.begin(), part.end()); }
+
+void done(int32_t status) { ensure(status == GRAFT_OK, graft_last_error()); }
+
+Outcome cross_entropy(graft_device* device, uint64_t seed, int64_t rows, int64_t classes, bool soft, bool in_place) {
+  std::vector<float> x = normal(seed, "logits", rows * classes), gradient(in_place ? 0 : rows * classes), weight(classes), q(rows * classes, 1.0f / static_cast<float>(classes));
+  std::vector<int32_t> labels(rows);
+  for (int64_t r = 0; r < rows; r++) labels[r] = r % 5 == 3 ? -100 : static_cast<int32_t>(r * 13 % classes);
+  for (int64_t k = 0; k < classes; k++) weight[k] = 0.5f + static_cast<float>(k % 3);
+  std::vector<float>& g = in_place ? x : gradient;
+  double results[2] = {};
+  done(graft_softmax_cross_entropy(device, rows, classes, 0.1, -100, 1.5, 0, place(x.data()), rows * classes, soft ? GRAFT_F32 : GRAFT_I32,
+                                   soft ? place(q.data()) : place(labels.data()), soft ? rows * classes : rows, place(weight.data()), classes,
+                                   place(g.data()), rows * classes, results));
+  Outcome all(results, results + 2);
+  append(all, g);
+  return all;
+}
+
+Outcome optimizer(graft_device* device, uint64_t seed, int32_t kind, int64_t count) {
+  std::vector<float> w = normal(seed, "w", count), g = normal(seed, "g", count), m(count), v(count), anchor = normal(seed, "anchor", count);
+  std::vector<uint8_t> mask((count + 7) / 8);
+  Random random(seed, "mask");
+  for (uint8_t& byte : mask) byte = static_cast<uint8_t>(random.below(256));
+  const int64_t ranges[] = {1, count / 3, count / 2, count};
+  const bool adam = kind != GRAFT_SGD;
+  double norm = 0;
+  for (int64_t update = 1; update <= 2; update++)
+    done(graft_optimizer_step(device, kind, adam ? 0 : 0.9, !adam, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.5, 3, update, count, ranges, 2, place(w.data()), count,
+                              place(g.data()), count, place(m.data()), count, adam ? place(v.data()) : 0, adam ? count : 0, place(anchor.data()), count,
+                              place(mask.data()), static_cast<int64_t>(mask.size()), &norm));
+  Outcome all{norm};
+  for (const auto* part : {&w, &m, &v}) append(all, *part);
+  return all;
+}
+
+Outcome low_rank(graft_device* device, uint64_t seed, int64_t rows, int64_t in, int64_t out, int64_t rank, int64_t adapters) {
+  const int64_t width = out / 3, starts[] = {0, out - width}, all_updates = std::max<int64_t>(adapters, 1);
+  std::vector<float> x = normal(seed, "x", rows * in), w = normal(seed, "w", out * in), bias = normal(seed, "bias", out);
+  std::vector<float> a = normal(seed, "a", all_updates * 2 * rank * in), b = normal(seed, "b", all_updates * 2 * width * rank), y(rows * out), t(rows * 2 * rank);
+  std::vector<float> dy = normal(seed, "dy", rows * out), dx(x.size()), da(a.size()), db(b.size()), scales(adapters, 0.5f);
+  std::vector<int32_t> adapter(adapters ? rows : 0);
+  for (size_t i = 0; i < adapter.size(); i++) adapter[i] = static_cast<int32_t>(i % (adapters + 1)) - 1;
+  auto of = [](auto& v) { return v.empty() ? 0 : place(v.data()); };
+  auto count = [](auto& v) { return static_cast<int64_t>(v.size()); };
+  const int64_t samples = count(adapter);
+  done(graft_low_rank_forward(device, rows, in, out, rank, 0.75, 2, width, starts, adapters, samples, of(x), count(x), of(w), count(w), of(bias), count(bias),
+                              of(a), count(a), of(b), count(b), of(adapter), samples, of(scales), adapters, of(y), count(y), of(t), count(t)));
+  done(graft_low_rank_backward(device, rows, in, out, rank, 0.75, 2, width, starts, adapters, samples, 0, of(x), count(x), of(w), count(w), of(a), count(a),
+                               of(b), count(b), of(adapter), samples, of(scales), adapters, of(t), count(t), of(dy), count(dy), of(dx), count(dx), of(da),
+                               count(da), of(db), count(db)));
+  Outcome all;
+  for (const auto* part : {&y, &t, &dx, &da, &db}) append(all, *part);
+  return all;
+}
+
+struct Family {
+  std::string name;
+  std::function<Outcome(graft_device*)> run;
+};
+
+std::vector<Family> families(uint64_t seed) {
+  std::vector<Family> all;
+  for (int64_t rows : {1, 7, 300})
+    for (bool soft : {false, true})
+      for (bool in_place : {false, true})
+        all.push_back({text("cross-entropy ", rows, soft ? " soft" : "", in_place ? " in place" : ""), [=](graft_device* d) { return cross_entropy(d, seed, rows, 131, soft, in_place); }});
+  for (int32_t kind : {GRAFT_SGD, GRAFT_ADAM, GRAFT_ADAMW})
+    for (int64_t count : {int64_t{9}, int64_t{1001}, int64_t{140001}})
+      all.push_back({text("optimizer ", kind, " of ", count), [=](graft_device* d) { return optimizer(d, seed, kind, count); }});
+  for (int64_t adapters : {0, 3})
+    for (int64_t rows : {5, 133})
+      all.push_back({text("low rank ", rows, " rows, ", adapters, " adapters"), [=](graft_device* d) { return low_rank(d, seed, rows, 65, 51, 4, adapters); }});
+  return all;
+}
+
+void misuse(Harness& harness, graft_device* device) {
+  std::vector<float> memory(64);
+  const int64_t at = place(memory.data()), starts[] = {0};
+  double results[2] = {};
+  auto refuses = [&](const std::string& part, int32_t status) {
+    const std::string message = graft_last_error();
+    harness.test("misuse: " + part, [&] {
+      harness.expect(status == GRAFT_INVALID_ARGUMENT && message.find(part) != std::string::npos, "status ", status, ", expected a message that says: ", part,
+                     ", got: ", message);
+    });
+  };
+  auto matmul = [&](graft_device* d, int32_t flags, int32_t activation, int32_t type, int64_t c) {
+    return graft_matmul(d, flags, activation, 1, 1, 2, 2, 2, type, type, at, 4, 2, 4, at + 16, 4, 2, 4, c, 4, 2, 4, 0, 0, 0, 0);
+  };
+  refuses("device is null", matmul(nullptr, 0, 0, GRAFT_F32, at + 64));
+  refuses("flags are 8", matmul(device, 8, 0, GRAFT_F32, at + 64));
+  refuses("no activation has the code 6", matmul(device, 0, 6, GRAFT_F32, at + 64));
+  refuses("type has the code 3", matmul(device, 0, 0, GRAFT_I32, at + 64));
+  refuses("c: the address is null", matmul(device, 0, 0, GRAFT_F32, 0));
+  refuses("c: address -4", matmul(device, 0, 0, GRAFT_F32, -4));
+  refuses("c overlaps a", matmul(device, 0, 0, GRAFT_F32, at + 12));
+  auto loss = [&](int32_t type, double* to) { return graft_softmax_cross_entropy(device, 2, 2, 0, -100, 1, 0, at, 4, type, at + 16, 4, 0, 0, 0, 0, to); };
+  refuses("results is null", loss(GRAFT_I32, nullptr));
+  refuses("target_type has the code 1", loss(GRAFT_BF16, results));
+  auto step = [&](int32_t kind, int32_t ranges, double* norm) {
+    return graft_optimizer_step(device, kind, 0, 0, 0, 0, 0, 0.1, 0, 0, 0, 1, 4, nullptr, ranges, at, 4, at + 16, 4, 0, 0, 0, 0, 0, 0, 0, 0, norm);
+  };
+  refuses("no optimizer has the code 3", step(3, 0, results));
+  refuses("ranges are null", step(GRAFT_SGD, 1, results));
+  refuses("norm is null", step(GRAFT_SGD, 0, nullptr));
+  auto forward = [&](int32_t slices, const int64_t* from, int64_t adapters) {
+    return graft_low_rank_forward(device, 1, 2, 2, 1, 1, slices, 2, from, adapters, 1, at, 2, at + 16, 4, 0, 0, at + 32, 2, at + 48, 2, 0, 0, 0, 0, at + 64, 2, at + 80, 1);
+  };
+  refuses("starts is null", forward(1, nullptr, 0));
+  refuses("slices are 9", forward(9, starts, 0));
+  refuses("adapters are -1", forward(1, starts, -1));
+  refuses("adapter: the address is null", forward(1, starts, 1));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Harness harness(argc, argv);
-  for (const char* column : {"reference", "cpu"}) {
-    graft_device* device = nullptr;
-    ensure(graft_device_open(column, 2, 1, &device) == GRAFT_OK, graft_last_error());
-    for (const ProductCase& p : product_cases()) product(harness, device, column, p);
-    graft_device_close(device);
+  graft_device *reference = nullptr, *cpu = nullptr;
+  done(graft_device_open("reference", 1, 1, &reference));
+  done(graft_device_open("cpu", 2, 2, &cpu));
+  for (const ProductCase& p : product_cases()) {
+    product(harness, reference, "reference", p);
+    product(harness, cpu, "cpu", p);
   }
+  const std::vector<Family> all = families(harness.seed());
+  for (const Family& f : all)
+    harness.test(f.name, [&] {
+      // Sums of some hundred F32 products and exponentials; Adam divides by roots of small second moments.
+      harness.expect_close("result", f.run(reference), f.run(cpu), 2e-5, 1);
+    });
+  harness.test("many threads get the same bits", [&] {
+    std::vector<Outcome> expected;
+    for (const Family& f : all) expected.push_back(f.run(cpu));
+    std::vector<std::thread> threads;
+    std::vector<int> wrong(8);
+    for (size_t t = 0; t < wrong.size(); t++)
+      threads.emplace_back([&, t] {
+        for (size_t i = 0; i < 2 * all.size(); i++) {
+          const size_t f = (i + 3 * t) % all.size();
+          wrong[t] += all[f].run(cpu) != expected[f];
+        }
+      });
+    for (std::thread& t : threads) t.join();
+    for (int n : wrong) harness.expect(n == 0, n, " results differ");
+  });
+  misuse(harness, cpu);
+  graft_device_close(cpu);
+  graft_device_close(reference);
   return harness.finish();
 }

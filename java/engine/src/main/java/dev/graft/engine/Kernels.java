@@ -1,6 +1,5 @@
 package dev.graft.engine;
 
-import dev.graft.engine.binding.global.Graft;
 import java.util.concurrent.ConcurrentLinkedDeque;
 
 /**
@@ -68,14 +67,8 @@ public final class Kernels {
             operands.reads("a", Operands.needed("a", a), FLOATS);
             operands.reads("b", Operands.needed("b", b), FLOATS);
             operands.writes("c", Operands.needed("c", c), FLOATS);
-            operands.reads("bias", product.bias, DType.F32);
-            operands.reads("residual", product.residual, c.dtype());
-        }, o -> Graft.graft_matmul(device.pointer, product.flags, product.activation.code, product.factor, product.batch,
-                product.m, product.n, product.k, a.dtype().code, c.dtype().code,
-                o.address(0), o.count(0), product.rowA(), product.stepA(),
-                o.address(1), o.count(1), product.rowB(), product.stepB(),
-                o.address(2), o.count(2), product.rowC(), product.stepC(),
-                o.address(3), o.count(3), o.address(4), o.count(4)));
+            product.addEpilogue(operands, c.dtype());
+        }, o -> product.run(device.pointer, o, a.dtype(), c.dtype()));
     }
 
     /**
@@ -92,11 +85,9 @@ public final class Kernels {
         call(operands -> {
             operands.reads("logits", Operands.needed("logits", logits), DType.F32);
             operands.reads("target", Operands.needed("target", target), DType.I32, DType.F32);
-            operands.reads("class weights", loss.classWeights, DType.F32);
+            loss.addClassWeights(operands);
             operands.writes("gradient", gradient, DType.F32);
-        }, o -> Graft.graft_softmax_cross_entropy(device.pointer, loss.rows, loss.classes, loss.smoothing, loss.ignored,
-                loss.factor, loss.normalizer, o.address(0), o.count(0), target.dtype().code, o.address(1), o.count(1),
-                o.address(2), o.count(2), o.address(3), o.count(3), results));
+        }, o -> loss.run(device.pointer, o, target.dtype(), results));
         return new SoftmaxCrossEntropy.Loss(results[0], results[1]);
     }
 
@@ -113,32 +104,47 @@ public final class Kernels {
         call(operands -> {
             operands.writes("weight", Operands.needed("weight", weight), DType.F32);
             operands.reads("gradient", Operands.needed("gradient", gradient), DType.F32);
-            operands.writes("first moment", step.first, DType.F32);
-            operands.writes("second moment", step.second, DType.F32);
-            operands.reads("anchor", step.anchor, DType.F32);
-            operands.reads("mask", step.mask, DType.U8);
-        }, o -> update(step, weight.count(), o, norm));
+            step.addRest(operands);
+        }, o -> step.run(device.pointer, o, norm));
         return norm[0];
     }
 
-    private int update(OptimizerStep step, long count, Operands o, double[] norm) {
-        int kind = Graft.GRAFT_SGD;
-        double momentum = 0;
-        boolean nesterov = false;
-        double[] adam = {0, 0, 0};
-        if (step.optimizer instanceof Optimizer.Sgd sgd) {
-            momentum = sgd.momentum();
-            nesterov = sgd.nesterov();
-        } else if (step.optimizer instanceof Optimizer.Adam coupled) {
-            kind = Graft.GRAFT_ADAM;
-            adam = new double[] {coupled.beta1(), coupled.beta2(), coupled.eps()};
-        } else if (step.optimizer instanceof Optimizer.AdamW decoupled) {
-            kind = Graft.GRAFT_ADAMW;
-            adam = new double[] {decoupled.beta1(), decoupled.beta2(), decoupled.eps()};
-        }
-        return Graft.graft_optimizer_step(device.pointer, kind, momentum, nesterov ? 1 : 0, adam[0], adam[1], adam[2],
-                step.rate, step.decay, step.anchorStrength, step.clip, step.update, count, step.ranges, step.ranges.length / 2,
-                o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2), o.address(3), o.count(3),
-                o.address(4), o.count(4), o.address(5), o.count(5), norm);
+    /**
+     * Forward pass of a linear layer with a low-rank update.
+     *
+     * @param layer sizes, factor, slices, adapters
+     * @param x [rows, in]
+     * @param weight [out, in]
+     * @param a [slices * rank, in], of several adapters [adapters, slices * rank, in]
+     * @param b [slices * width, rank], of several adapters [adapters, slices * width, rank]
+     * @param y [rows, out]; written
+     * @param t [rows, slices * rank]: x a', which the backward pass reads; written
+     */
+    public void lowRankForward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory y, Memory t) {
+        call(operands -> layer.addForward(operands, x, weight, a, b, y, t), o -> layer.forward(device.pointer, o));
+    }
+
+    /**
+     * Gradients of x, a and b. What only a gradient that is not wanted reads may be null: x is read for da, the weight for dx,
+     * t for db, a for dx, b for dx and da.
+     *
+     * @param layer as in the forward pass
+     * @param t from the forward pass
+     * @param dy gradient of y, [rows, out]
+     * @param gradients which are wanted, and where they go
+     */
+    public void lowRankBackward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory t, Memory dy,
+            LowRankLinear.Gradients gradients) {
+        call(operands -> layer.addBackward(operands, x, weight, a, b, t, dy, gradients), o -> layer.backward(device.pointer, o));
+    }
+
+    /** Adds the update to a weight [out, in] in one pass: {@code weight += factor * b a}, slice by slice. */
+    public void lowRankMerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
+        call(operands -> layer.addMerge(operands, weight, a, b), o -> layer.merge(device.pointer, o, 1));
+    }
+
+    /** Takes the update off a weight again; within two roundings of what it was before it was merged. */
+    public void lowRankUnmerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
+        call(operands -> layer.addMerge(operands, weight, a, b), o -> layer.merge(device.pointer, o, -1));
     }
 }

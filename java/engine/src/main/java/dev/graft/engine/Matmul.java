@@ -1,6 +1,7 @@
 package dev.graft.engine;
 
 import dev.graft.engine.binding.global.Graft;
+import dev.graft.engine.binding.graft_device;
 import java.util.Objects;
 
 /**
@@ -10,15 +11,15 @@ import java.util.Objects;
  * number of threads. Sizes are checked by the call.
  */
 public final class Matmul {
-    final long m;
-    final long n;
-    final long k;
-    int flags;
-    Activation activation = Activation.NONE;
-    double factor = 1;
-    long batch = 1;
-    Memory bias;
-    Memory residual;
+    private final long m;
+    private final long n;
+    private final long k;
+    private int flags;
+    private Activation activation = Activation.NONE;
+    private double factor = 1;
+    private long batch = 1;
+    private Memory bias;
+    private Memory residual;
     private long rowA;
     private long rowB;
     private long rowC;
@@ -144,27 +145,39 @@ public final class Matmul {
         return (flags & flag) != 0;
     }
 
-    long rowA() {
+    void addEpilogue(Operands o, DType result) {
+        o.reads("bias", bias, DType.F32);
+        o.reads("residual", residual, result);
+    }
+
+    /** The operands are a, b, c, bias, residual. */
+    int run(graft_device device, Operands o, DType type, DType result) {
+        return Graft.graft_matmul(device, flags, activation.code, factor, batch, m, n, k, type.code, result.code,
+                o.address(0), o.count(0), rowA(), stepA(), o.address(1), o.count(1), rowB(), stepB(),
+                o.address(2), o.count(2), rowC(), stepC(), o.address(3), o.count(3), o.address(4), o.count(4));
+    }
+
+    private long rowA() {
         return rowA != 0 ? rowA : transposed(Graft.GRAFT_TRANSPOSE_A) ? m : k;
     }
 
-    long rowB() {
+    private long rowB() {
         return rowB != 0 ? rowB : transposed(Graft.GRAFT_TRANSPOSE_B) ? k : n;
     }
 
-    long rowC() {
+    private long rowC() {
         return rowC != 0 ? rowC : n;
     }
 
-    long stepA() {
+    private long stepA() {
         return stepA >= 0 ? stepA : step(rowA(), transposed(Graft.GRAFT_TRANSPOSE_A) ? k : m);
     }
 
-    long stepB() {
+    private long stepB() {
         return stepB >= 0 ? stepB : step(rowB(), transposed(Graft.GRAFT_TRANSPOSE_B) ? n : k);
     }
 
-    long stepC() {
+    private long stepC() {
         return stepC >= 0 ? stepC : step(rowC(), m);
     }
 

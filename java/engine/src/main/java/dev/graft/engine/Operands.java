@@ -2,6 +2,7 @@ package dev.graft.engine;
 
 import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.Arrays;
@@ -20,10 +21,14 @@ final class Operands {
     private final boolean[] written = new boolean[MOST];
     private final long[] places = new long[MOST];
     private int size;
-    private ByteBuffer block = Direct.bytes(0);
+    private ByteBuffer block;
     private FloatBuffer floats;
     private IntBuffer ints;
     private long base;
+
+    Operands() {
+        reserve(ALIGNMENT);
+    }
 
     /** Adds an operand that is only read; null where it is left out. Returns its index. */
     int reads(String name, Memory memory, DType... types) {
@@ -87,12 +92,12 @@ final class Operands {
                 bytes += (m.count() * m.dtype().bytes() + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
             }
         }
-        if (bytes + ALIGNMENT > block.capacity()) {
-            reserve(bytes + ALIGNMENT);
+        if (bytes > block.capacity()) {
+            reserve(Math.max(bytes, Math.min(2L * block.capacity(), Integer.MAX_VALUE - ALIGNMENT)));
         }
         for (int i = 0; i < size; i++) {
             if (memories[i] != null && memories[i].array() != null && firstSame(i) == i) {
-                copy(memories[i], (int) places[i], true);
+                copyIn(memories[i], (int) places[i]);
             }
         }
     }
@@ -106,25 +111,33 @@ final class Operands {
     }
 
     private void reserve(long bytes) {
-        long whole = Math.max(bytes, Math.min(2L * block.capacity(), Integer.MAX_VALUE));
-        block = Direct.bytes(whole);
+        block = Direct.bytes(bytes + ALIGNMENT).alignedSlice(ALIGNMENT).order(ByteOrder.nativeOrder());
         floats = block.asFloatBuffer();
         ints = block.asIntBuffer();
         base = new BytePointer(block).address();
     }
 
-    private void copy(Memory memory, int place, boolean in) {
+    private void copyIn(Memory memory, int place) {
+        int from = memory.offset();
         int length = (int) memory.count();
-        Object array = memory.array();
-        if (array instanceof float[] values) {
-            int at = place / Float.BYTES;
-            Object done = in ? floats.put(at, values, memory.offset(), length) : floats.get(at, values, memory.offset(), length);
-        } else if (array instanceof int[] values) {
-            int at = place / Integer.BYTES;
-            Object done = in ? ints.put(at, values, memory.offset(), length) : ints.get(at, values, memory.offset(), length);
+        if (memory.array() instanceof float[] values) {
+            floats.put(place / Float.BYTES, values, from, length);
+        } else if (memory.array() instanceof int[] values) {
+            ints.put(place / Integer.BYTES, values, from, length);
         } else {
-            byte[] values = (byte[]) array;
-            Object done = in ? block.put(place, values, memory.offset(), length) : block.get(place, values, memory.offset(), length);
+            block.put(place, (byte[]) memory.array(), from, length);
+        }
+    }
+
+    private void copyOut(Memory memory, int place) {
+        int from = memory.offset();
+        int length = (int) memory.count();
+        if (memory.array() instanceof float[] values) {
+            floats.get(place / Float.BYTES, values, from, length);
+        } else if (memory.array() instanceof int[] values) {
+            ints.get(place / Integer.BYTES, values, from, length);
+        } else {
+            block.get(place, (byte[]) memory.array(), from, length);
         }
     }
 
@@ -132,7 +145,7 @@ final class Operands {
     void copyOut() {
         for (int i = 0; i < size; i++) {
             if (memories[i] != null && written[i] && memories[i].array() != null) {
-                copy(memories[i], (int) places[i], false);
+                copyOut(memories[i], (int) places[i]);
             }
         }
     }

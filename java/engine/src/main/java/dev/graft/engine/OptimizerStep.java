@@ -1,5 +1,7 @@
 package dev.graft.engine;
 
+import dev.graft.engine.binding.global.Graft;
+import dev.graft.engine.binding.graft_device;
 import java.util.Arrays;
 import java.util.Objects;
 
@@ -9,19 +11,18 @@ import java.util.Objects;
  * any number of threads. Numbers are checked by the call.
  */
 public final class OptimizerStep {
-    static final long[] ALL = {};
-
-    final Optimizer optimizer;
-    double rate;
-    double decay;
-    double anchorStrength;
-    double clip;
-    long update = 1;
-    long[] ranges = ALL;
-    Memory first;
-    Memory second;
-    Memory anchor;
-    Memory mask;
+    private final Optimizer optimizer;
+    private double rate;
+    private double decay;
+    private double anchorStrength;
+    private double clip;
+    private long update = 1;
+    // of elements, first and behind the last of each; none: all
+    private long[] ranges = {};
+    private Memory first;
+    private Memory second;
+    private Memory anchor;
+    private Memory mask;
 
     private OptimizerStep(Optimizer optimizer) {
         this.optimizer = Objects.requireNonNull(optimizer, "optimizer");
@@ -114,5 +115,32 @@ public final class OptimizerStep {
         next.ranges[ranges.length] = Math.multiplyExact(begin, length);
         next.ranges[ranges.length + 1] = Math.multiplyExact(end, length);
         return next;
+    }
+
+    void addRest(Operands o) {
+        o.writes("first moment", first, DType.F32);
+        o.writes("second moment", second, DType.F32);
+        o.reads("anchor", anchor, DType.F32);
+        o.reads("mask", mask, DType.U8);
+    }
+
+    /** The operands are weight, gradient, first and second moment, anchor, mask. */
+    int run(graft_device device, Operands o, double[] norm) {
+        if (optimizer instanceof Optimizer.Sgd sgd) {
+            return run(device, o, norm, Graft.GRAFT_SGD, sgd, 0, 0, 0);
+        }
+        Optimizer.Sgd none = new Optimizer.Sgd(0, false);
+        if (optimizer instanceof Optimizer.Adam adam) {
+            return run(device, o, norm, Graft.GRAFT_ADAM, none, adam.beta1(), adam.beta2(), adam.eps());
+        }
+        Optimizer.AdamW adamw = (Optimizer.AdamW) optimizer;
+        return run(device, o, norm, Graft.GRAFT_ADAMW, none, adamw.beta1(), adamw.beta2(), adamw.eps());
+    }
+
+    private int run(graft_device device, Operands o, double[] norm, int kind, Optimizer.Sgd sgd, double beta1, double beta2, double eps) {
+        return Graft.graft_optimizer_step(device, kind, sgd.momentum(), sgd.nesterov() ? 1 : 0, beta1, beta2, eps, rate, decay,
+                anchorStrength, clip, update, o.count(0), ranges, ranges.length / 2, o.address(0), o.count(0), o.address(1),
+                o.count(1), o.address(2), o.count(2), o.address(3), o.count(3), o.address(4), o.count(4), o.address(5), o.count(5),
+                norm);
     }
 }

@@ -1,5 +1,7 @@
 package dev.graft.engine;
 
+import dev.graft.engine.binding.global.Graft;
+import dev.graft.engine.binding.graft_device;
 import java.util.Objects;
 
 /**
@@ -8,13 +10,13 @@ import java.util.Objects;
  * returns a changed copy, which can be kept and used by any number of threads. Numbers are checked by the call.
  */
 public final class SoftmaxCrossEntropy {
-    final long rows;
-    final long classes;
-    double smoothing;
-    int ignored = -100;
-    double factor = 1;
-    double normalizer;
-    Memory classWeights;
+    private final long rows;
+    private final long classes;
+    private double smoothing;
+    private int ignored = -100;
+    private double factor = 1;
+    private double normalizer;
+    private Memory classWeights;
 
     private SoftmaxCrossEntropy(long rows, long classes) {
         this.rows = rows;
@@ -68,6 +70,17 @@ public final class SoftmaxCrossEntropy {
         SoftmaxCrossEntropy next = new SoftmaxCrossEntropy(this);
         next.normalizer = rows;
         return next;
+    }
+
+    void addClassWeights(Operands o) {
+        o.reads("class weights", classWeights, DType.F32);
+    }
+
+    /** The operands are logits, target, class weights, gradient. */
+    int run(graft_device device, Operands o, DType target, double[] results) {
+        return Graft.graft_softmax_cross_entropy(device, rows, classes, smoothing, ignored, factor, normalizer,
+                o.address(0), o.count(0), target.code, o.address(1), o.count(1), o.address(2), o.count(2),
+                o.address(3), o.count(3), results);
     }
 
     /**
