@@ -58,7 +58,14 @@ std::string Plan::describe() const {
     for (size_t i = 0; i < s.din.size(); i++) operand(json, "gradient of in", s.din[i], modes[static_cast<int>(s.modes[i])]);
     operand(json, "gradient of residual", s.dresidual);
     operand(json, "scratch", s.scratch);
-    json.end_array().end_object();
+    json.end_array();
+    if (!s.spared.empty()) {
+      json.key("not_kept").begin_array();
+      for (const auto& x : s.spared)
+        json.begin_object().field("value", x.name).field("shape", x.type.shape.str()).field("bytes", static_cast<int64_t>(x.type.bytes())).end_object();
+      json.end_array();
+    }
+    json.end_object();
   }
   json.end_array().end_object();
   return json.text();

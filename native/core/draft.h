@@ -44,6 +44,7 @@ struct DraftStep {
   int dout = -1, dout2 = -1, residual = -1, dresidual = -1, activated = -1, scratch = -1;
   std::vector<int> folded_norm;   // values gamma, beta, mean, variance of a norm folded into this step's weight
   double folded_eps = 0;
+  std::vector<int> spared;        // Backward: values that would be read if no parameter were frozen; lay_out() leaves those that nobody keeps
   int item = -1;                  // ScatterRows: the trainable whose live rows are read from the arena of trainables
   std::unique_ptr<Kernel> kernel;
   bool removed = false;

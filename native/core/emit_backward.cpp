@@ -121,9 +121,8 @@ class BackwardEmitter {
         add_later.push_back({s.din[k], v, first});
       }
     }
-    OpDef::Reads reads = p.op->backward_reads(s.request.call(), wanted);
-    reads.inputs.resize(s.in.size(), false);
-    reads.outputs.resize(s.out.size(), false);
+    const OpDef::Reads reads = reads_of(s, p, wanted);
+    note_spared(s, p, wanted, reads);
     for (size_t k = 0; k < s.in.size(); k++)
       if (!reads.inputs[k]) s.in[k] = -1;
     for (size_t k = 0; k < s.out.size(); k++)
@@ -131,6 +130,24 @@ class BackwardEmitter {
     d_.steps.push_back(std::move(s));
     for (auto [from, to] : narrow) e_.add_conversion(from, to, kGradients);
     for (auto [temporary, v, overwrite] : add_later) add_to_trained(temporary, v, overwrite);
+  }
+
+  OpDef::Reads reads_of(const DraftStep& s, const EmittedNode& p, const std::vector<bool>& wanted) const {
+    OpDef::Reads reads = p.op->backward_reads(s.request.call(), wanted);
+    reads.inputs.resize(p.in.size(), false);
+    reads.outputs.resize(p.out.size(), false);
+    return reads;
+  }
+
+  // What s would read besides if the gradients of its frozen parameters were wanted too.
+  void note_spared(DraftStep& s, const EmittedNode& p, std::vector<bool> wanted, const OpDef::Reads& reads) const {
+    for (size_t k = 0; k < p.in.size(); k++)
+      if (e_.is_parameter(p.in[k])) wanted[k] = true;
+    const OpDef::Reads all = reads_of(s, p, wanted);
+    for (size_t k = 0; k < p.in.size(); k++)
+      if (all.inputs[k] && !reads.inputs[k] && !e_.is_parameter(p.in[k])) s.spared.push_back(p.in[k]);
+    for (size_t k = 0; k < p.out.size(); k++)
+      if (all.outputs[k] && !reads.outputs[k]) s.spared.push_back(p.out[k]);
   }
 
   // Whether the next gradient of a trained parameter is the first of a run, and no earlier run's is to be kept.

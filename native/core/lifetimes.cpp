@@ -30,6 +30,7 @@ class Lifetimes {
     }
     for (size_t v = 0; v < d_.values.size(); v++)
       if (d_.values[v].keep && life_[d_.root(v)].used()) life_[d_.root(v)].last = end;
+    for (auto& s : d_.steps) s.spared.erase(std::remove_if(s.spared.begin(), s.spared.end(), [&](int v) { return kept(v); }), s.spared.end());
     for (int i = 0; i < end; i++) lay_in_place(i);
 
     std::vector<Interval> intervals;
@@ -54,6 +55,13 @@ class Lifetimes {
     if (!l.used()) l = {step, step};
     l.first = std::min(l.first, step);
     l.last = std::max(l.last, step);
+  }
+
+  // Whether v is there in the backward pass, for another step's sake or the caller's, or was never there at all.
+  bool kept(int v) const {
+    const int r = d_.root(v), end = static_cast<int>(d_.steps.size());
+    if (d_.values[r].kind != DraftValue::Kind::Arena || !life_[r].used()) return true;
+    return life_[r].last >= end || d_.steps[life_[r].last].phase != kForward;
   }
 
   // Puts `result`, born in step i, on `source`, whose last reader is step i.

@@ -25,6 +25,7 @@ class Placer {
     for (int v : s.in) made.in.push_back(operand(v));
     for (int v : s.out) made.out.push_back(operand(v));
     for (int v : s.din) made.din.push_back(operand(v));
+    for (int v : s.spared) made.spared.push_back(operand(v));
     made.dout = operand(s.dout);
     made.dout2 = operand(s.dout2);
     made.residual = operand(s.residual);

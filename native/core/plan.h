@@ -32,6 +32,7 @@ struct Step {
   int phase = 0;
   std::string node, op, pass;
   std::vector<Operand> in, out, din;
+  std::vector<Operand> spared;  // Backward: activations that no step keeps, and this one would need if no parameter were frozen
   std::vector<GradMode> modes;
   Operand dout, dout2, residual, dresidual, activated, scratch;
   Epilogue epilogue;

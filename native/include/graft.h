@@ -114,7 +114,8 @@ GRAFT_API int32_t graft_plan_compile(graft_device *device, graft_graph *graph, g
 GRAFT_API void graft_plan_close(graft_plan *plan);
 /* GRAFT_F32 or GRAFT_BF16: what the plan computes in. It is F32 although bf16 was asked for where the processor has none. */
 GRAFT_API int32_t graft_plan_precision(graft_plan *plan, int32_t *precision);
-/* JSON: every step with node, pass, kernel, operands, bytes. */
+/* JSON: every step with node, pass, kernel, operands, bytes; `not_kept` of a backward step are the activations that it would need if
+ * no parameter were frozen, and that nobody keeps. */
 GRAFT_API int32_t graft_plan_describe(graft_plan *plan, char *text, int64_t capacity, int64_t *needed);
 /* JSON: bytes per group. */
 GRAFT_API int32_t graft_plan_memory(graft_plan *plan, char *text, int64_t capacity, int64_t *needed);

@@ -45,6 +45,26 @@ void frozen(Harness& harness) {
     expect_near(harness, "head.weight", head, suffix.read("gradient:head.weight"), 1e-5);
     harness.expect(before == net.read("stem.weight"), "a frozen weight moved");
   });
+  harness.test("a plan tells which activations nobody keeps because a parameter is frozen", [&] {
+    Net net(reference_device());
+    int hidden = net.node("gelu", "act", {net.linear("first", net.input("x", {4, 3}), 5)});
+    int a = net.parameter("a", {2, 5}), b = net.parameter("b", {3, 2});
+    int z = net.node("scale", "z", {hidden}, "factor=0.5");
+    int w = net.parameter("second.weight", {3, 5});
+    net.loss("loss", net.node("lora_linear", "second", {hidden, w, -1, a, b, z}, "factor=2"));
+    auto spared = [&](const std::string& trained) {
+      std::string names;
+      for (const Step* s : steps_of(*net.compile(std::string(kTrain) + trained), "lora_linear", "backward"))
+        for (const Operand& x : s->spared) names += x.name + " ";
+      return names;
+    };
+    // x for dW, z for da, t for db; x of the branch is z alone.
+    for (auto [trained, names] : {std::pair{"train 0 a\ntrain 0 b", "act "}, {"train 0 second.weight", "z second#1 "}, {"train 0 b", "act z "},
+                                  {"train 0 a\ntrain 0 b\ntrain 0 second.weight", ""}, {"train 0 a\ntrain 0 b\nkeep act", ""}})
+      harness.expect(spared(trained) == names, "with ", trained, " expected ", names, ", got ", spared(trained));
+    const std::string told = net.compile(std::string(kTrain) + "train 0 a\ntrain 0 b")->describe();
+    harness.expect(told.find(R"("not_kept":[{"value":"act","shape":"[4, 5]","bytes":80}])") != std::string::npos, "described is ", told);
+  });
   harness.test("dead nodes are not run", [&] {
     Net net(reference_device());
     int x = net.input("x", {4, 3});
