@@ -30,7 +30,8 @@ import java.util.Map;
 /** A training run of a fixture done again by the engine: ten steps over two batches in turn, nothing standardised. */
 final class GoldenRun {
     private static final Map<String, String> PARTIAL = Map.of("cifar_resnet20", "partial:from=layer3",
-            "squeezenet1_1", "partial:from=features.9", "resnet18", "partial:from=layer4", "resnet50", "partial:from=layer4");
+            "squeezenet1_1", "partial:from=features.9", "resnet18", "partial:from=layer4", "resnet50", "partial:from=layer4",
+            "vit_cifar", "partial:from=blocks.4", "vit_tiny_patch16_224", "partial:from=blocks.10");
 
     /** The losses. */
     final double[] losses;

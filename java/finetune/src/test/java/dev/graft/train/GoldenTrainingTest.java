@@ -22,7 +22,7 @@ class GoldenTrainingTest {
 
     static List<String> fixtures() {
         List<String> names = new ArrayList<>();
-        for (String model : List.of("cifar_resnet20", "squeezenet1_1", "resnet18", "resnet50")) {
+        for (String model : List.of("cifar_resnet20", "squeezenet1_1", "resnet18", "resnet50", "vit_cifar", "vit_tiny_patch16_224")) {
             for (String strategy : List.of("full", "head", "partial")) {
                 for (String optimizer : List.of("sgd", "adamw")) {
                     names.add(model + "_" + strategy + "_" + optimizer);
