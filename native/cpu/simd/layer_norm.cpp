@@ -29,62 +29,58 @@ void layer_norm(Store type, const void* x, const float* weight, const float* bia
   });
 }
 
-// dx = rstd * (h - mean(h) - normal * mean(h * normal)), h = (dout + dout2) * weight.
+// One row: dx = rstd * (h - mean(h) - normal * mean(h * normal)), h = g * weight, g = dout + dout2; sum += g and product += g * normal
+// where they are given. dx may lie on dout: it is written when the row has been read.
 template <class T, bool second, bool weighted>
-void data(const T* dout, const T* dout2, const T* x, const float* weight, const float* mean, const float* rstd, T* dx, int64_t rows, int64_t n) {
-  over_items(rows, n, [&](int64_t r) {
-    const int64_t at = r * n;
-    const float m = mean[r], s = rstd[r];
-    auto scaled = [&](int64_t i) {
-      float g = load(dout + at + i);
-      if constexpr (second) g += load(dout2 + at + i);
-      if constexpr (weighted) g *= weight[i];
-      return g;
-    };
-    float sum = 0, product = 0;
-#pragma omp simd reduction(+ : sum, product)
+inline void gradients_of_row(const LayerNormCall& c, int64_t r, float* sum, float* product) {
+  const int64_t n = c.n, at = r * n;
+  const T* dout = static_cast<const T*>(c.dout) + at;
+  const T* dout2 = second ? static_cast<const T*>(c.dout2) + at : nullptr;
+  const T* x = static_cast<const T*>(c.x) + at;
+  const float m = c.mean[r], s = c.rstd[r];
+  auto gradient = [&](int64_t i) {
+    if constexpr (second) return load(dout + i) + load(dout2 + i);
+    return load(dout + i);
+  };
+  if (sum) {
+#pragma omp simd
     for (int64_t i = 0; i < n; i++) {
-      float h = scaled(i);
-      sum += h;
-      product += h * (load(x + at + i) - m);
+      const float g = gradient(i);
+      sum[i] += g;
+      product[i] += g * ((load(x + i) - m) * s);
     }
-    const float a = sum / n, b = product * s * s / n;
+  }
+  if (!c.dx) return;
+  auto scaled = [&](int64_t i) {
+    if constexpr (weighted) return gradient(i) * c.weight[i];
+    return gradient(i);
+  };
+  float total = 0, along = 0;
+#pragma omp simd reduction(+ : total, along)
+  for (int64_t i = 0; i < n; i++) {
+    const float h = scaled(i);
+    total += h;
+    along += h * (load(x + i) - m);
+  }
+  const float a = total / n, b = along * s * s / n;
+  T* dx = static_cast<T*>(c.dx) + at;
 #pragma omp simd
-    for (int64_t i = 0; i < n; i++) store(dx + at + i, s * (scaled(i) - a - (load(x + at + i) - m) * b));
+  for (int64_t i = 0; i < n; i++) store(dx + i, s * (scaled(i) - a - (load(x + i) - m) * b));
+}
+
+template <class T, bool second, bool weighted>
+void gradients_of(const LayerNormCall& c, double* sums, void* scratch) {
+  if (!sums) return over_items(c.rows, c.n, [&](int64_t r) { gradients_of_row<T, second, weighted>(c, r, nullptr, nullptr); });
+  reduce_rows<2>(c.rows, c.n, scratch, sums, [&](int64_t begin, int64_t end, float* sum) {
+    for (int64_t r = begin; r < end; r++) gradients_of_row<T, second, weighted>(c, r, sum, sum + c.n);
   });
 }
 
-void layer_norm_data(Store type, const void* dout, const void* dout2, const void* x, const float* weight, const float* mean, const float* rstd, void* dx,
-                     int64_t rows, int64_t n) {
-  with_type(type, [&](auto e) {
+void layer_norm_gradients(const LayerNormCall& c, double* sums, void* scratch) {
+  with_type(c.type, [&](auto e) {
     using T = decltype(e);
-    const T *g = static_cast<const T*>(dout), *g2 = static_cast<const T*>(dout2), *in = static_cast<const T*>(x);
-    T* out = static_cast<T*>(dx);
-    if (g2) weight ? data<T, true, true>(g, g2, in, weight, mean, rstd, out, rows, n) : data<T, true, false>(g, g2, in, weight, mean, rstd, out, rows, n);
-    else weight ? data<T, false, true>(g, g2, in, weight, mean, rstd, out, rows, n) : data<T, false, false>(g, g2, in, weight, mean, rstd, out, rows, n);
-  });
-}
-
-// sums[0..n) of g, sums[n..2n) of g * normal; without x the latter stay 0.
-void layer_norm_weights(Store type, const void* dout, const void* dout2, const void* x, const float* mean, const float* rstd, int64_t rows, int64_t n,
-                        double* sums, void* scratch) {
-  with_type(type, [&](auto e) {
-    using T = decltype(e);
-    const T *dg = static_cast<const T*>(dout), *dg2 = static_cast<const T*>(dout2), *in = static_cast<const T*>(x);
-    reduce_rows<2>(rows, n, scratch, sums, [&](int64_t begin, int64_t end, float* sum) {
-      float* product = sum + n;
-      for (int64_t r = begin; r < end; r++) {
-        const int64_t at = r * n;
-        const float m = in ? mean[r] : 0, s = in ? rstd[r] : 0;
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) {
-          float g = load(dg + at + i);
-          if (dg2) g += load(dg2 + at + i);
-          sum[i] += g;
-          if (in) product[i] += g * ((load(in + at + i) - m) * s);
-        }
-      }
-    });
+    if (c.dout2) c.weight ? gradients_of<T, true, true>(c, sums, scratch) : gradients_of<T, true, false>(c, sums, scratch);
+    else c.weight ? gradients_of<T, false, true>(c, sums, scratch) : gradients_of<T, false, false>(c, sums, scratch);
   });
 }
 
@@ -92,8 +88,7 @@ void layer_norm_weights(Store type, const void* dout, const void* dout2, const v
 
 void add_layer_norm(Simd& table) {
   table.layer_norm = layer_norm;
-  table.layer_norm_data = layer_norm_data;
-  table.layer_norm_weights = layer_norm_weights;
+  table.layer_norm_gradients = layer_norm_gradients;
 }
 
 }  // namespace graft::cpu::GRAFT_ISA_NAMESPACE

@@ -35,6 +35,19 @@ struct NormCall {
   const float* scale;     // frozen form: dx = g * scale, written in the one pass; null: no dx yet
 };
 
+// Gradients of a layer norm over rows of n: g = dout + dout2.
+struct LayerNormCall {
+  Store type;
+  int64_t rows, n;
+  const void* dout;
+  const void* dout2;    // null: none
+  const void* x;
+  const float* weight;  // null: 1
+  const float* mean;
+  const float* rstd;
+  void* dx;             // null: not wanted; may be dout
+};
+
 // A window over NHWC.
 struct Window {
   Store type;
@@ -184,8 +197,8 @@ struct Simd {
 
   // layer_norm.cpp
   void (*layer_norm)(Store type, const void* x, const float* weight, const float* bias, void* y, float* mean, float* rstd, int64_t rows, int64_t n, float eps);
-  void (*layer_norm_data)(Store type, const void* dout, const void* dout2, const void* x, const float* weight, const float* mean, const float* rstd, void* dx, int64_t rows, int64_t n);
-  void (*layer_norm_weights)(Store type, const void* dout, const void* dout2, const void* x, const float* mean, const float* rstd, int64_t rows, int64_t n, double* sums, void* scratch);
+  // dx and, where `sums` is given, sums[0..n) of g and sums[n..2n) of g * normal, in one pass over the rows.
+  void (*layer_norm_gradients)(const LayerNormCall& call, double* sums, void* scratch);
 
   // pool.cpp
   void (*max_pool)(const Window& w, const void* x, void* y, void* position);  // position null: not saved

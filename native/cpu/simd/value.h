@@ -108,24 +108,23 @@ inline float exp_below(float x) {
 
 inline float sigmoid_of(float x) { return 1.0f / (1.0f + exp_of(-x)); }
 
-// Rational approximation on [-4, 4], where erf reaches 1 in single precision (minimax coefficients as in Eigen's generic perf).
-inline float erf_of(float x) {
-  float b = x < -4.f ? -4.f : x;
-  b = b > 4.f ? 4.f : b;
-  float s = b * b;
-  float p = -2.72614225801306e-10f;
-  p = p * s + 2.77068142495902e-08f;
-  p = p * s - 2.10102402082508e-06f;
-  p = p * s - 5.69250639462346e-05f;
-  p = p * s - 7.34990630326855e-04f;
-  p = p * s - 2.95459980854025e-03f;
-  p = p * s - 1.60960333262415e-02f;
-  float q = -1.45660718464996e-05f;
-  q = q * s - 2.13374055278905e-04f;
-  q = q * s - 1.68282697438203e-03f;
-  q = q * s - 7.37332916720468e-03f;
-  q = q * s - 1.42647390514189e-02f;
-  return b * p / q;
+// The normal distribution function of x and exp(-x^2 / 2). The function below -|x| is the exponential times a polynomial in
+// t = 1 / (1 + 0.26 |x|), the form of Abramowitz and Stegun 7.1.26, fitted for least relative error on [0, 8], at most 3e-7: the
+// exponential serves function and density, and the lower tail keeps its digits.
+struct Normal {
+  float below, exponential;
+};
+inline Normal normal_of(float x) {
+  const float size = x < 0 ? -x : x, e = exp_below(-0.5f * x * x), t = 1.0f / (1.0f + 0.26f * size);
+  float p = -0.0756109616f;
+  p = p * t + 0.239099536f;
+  p = p * t - 0.122049968f;
+  p = p * t + 0.178784449f;
+  p = p * t + 0.0680266272f;
+  p = p * t + 0.108333645f;
+  p = p * t + 0.103416473f;
+  const float tail = p * t * e;
+  return {x < 0 ? tail : 1.0f - tail, e};
 }
 
 // y = f(x).
@@ -135,7 +134,7 @@ inline float apply(float x, float slope) {
   if constexpr (f == Function::Relu6) return x <= 0 ? 0.f : x >= 6 ? 6.f : x;
   if constexpr (f == Function::LeakyRelu) return x <= 0 ? x * slope : x;
   if constexpr (f == Function::Sigmoid) return sigmoid_of(x);
-  if constexpr (f == Function::GeluExact) return 0.5f * x * (1.0f + erf_of(x * 0.70710678f));
+  if constexpr (f == Function::GeluExact) return x * normal_of(x).below;
   if constexpr (f == Function::GeluTanh) return x * sigmoid_of(1.59576912f * (x + 0.044715f * x * x * x));  // 2 sqrt(2/pi)
   if constexpr (f == Function::Silu) return x * sigmoid_of(x);
   return x;
@@ -148,7 +147,10 @@ inline float slope_at(float v, float slope) {
   if constexpr (f == Function::Relu6) return v > 0 && v < 6 ? 1.f : 0.f;
   if constexpr (f == Function::LeakyRelu) return v > 0 ? 1.f : slope;
   if constexpr (f == Function::Sigmoid) return v * (1.f - v);
-  if constexpr (f == Function::GeluExact) return 0.5f * (1.0f + erf_of(v * 0.70710678f)) + v * 0.39894228f * exp_of(-0.5f * v * v);
+  if constexpr (f == Function::GeluExact) {
+    const Normal n = normal_of(v);
+    return n.below + v * 0.39894228f * n.exponential;
+  }
   if constexpr (f == Function::GeluTanh) {
     float s = sigmoid_of(1.59576912f * (v + 0.044715f * v * v * v));
     return s + v * s * (1.f - s) * 1.59576912f * (1.f + 0.134145f * v * v);
