@@ -19,8 +19,9 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * A linear layer of 4096 rows, 768 x 768, with an update of rank 8: forward, backward (gradients of x, a and b), and merging.
- * The ceiling of the passes is oneDNN's product of the layer alone, that of merging the weight read and written once.
+ * A linear layer of 4096 rows, 768 x 768, with an update of rank 8: forward and backward (gradients of x, a and b); and such an
+ * update merged into a weight of 6144 x 6144, which no cache holds. The ceiling of the passes is oneDNN's product of the layer
+ * alone, that of merging the weight read and written once.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.Throughput)
@@ -34,7 +35,8 @@ public class LowRankKernelBenchmark {
     private static final int RANK = 8;
     private static final double LAYER = 2.0 * ROWS * WIDTH * WIDTH;
     private static final double UPDATE = 2.0 * ROWS * RANK * 2 * WIDTH;
-    private static final long MERGED = 2L * WIDTH * WIDTH * Float.BYTES;
+    private static final int LARGE = 6144;
+    private static final long MERGED = 2L * LARGE * LARGE * Float.BYTES;
 
     @Param("2")
     public int threads;
@@ -45,13 +47,16 @@ public class LowRankKernelBenchmark {
 
     private Device device;
     private LowRankLinear layer;
-    private LowRankLinear single;
+    private LowRankLinear large;
     private Memory x;
     private Memory weight;
     private Memory a;
     private Memory b;
     private Memory y;
     private Memory t;
+    private Memory largeWeight;
+    private Memory largeA;
+    private Memory largeB;
     private LowRankLinear.Gradients gradients;
     private Ceiling product;
     private Ceiling traffic;
@@ -61,8 +66,9 @@ public class LowRankKernelBenchmark {
         product = Ceiling.product(ROWS, WIDTH, WIDTH, threads);
         traffic = Ceiling.traffic(MERGED, threads);
         device = Device.open("cpu", threads, 1);
-        single = LowRankLinear.of(ROWS, WIDTH, WIDTH, RANK, 2);
-        layer = adapters == 0 ? single : single.adapters(adapters, adapterOfSample());
+        layer = LowRankLinear.of(ROWS, WIDTH, WIDTH, RANK, 2);
+        layer = adapters == 0 ? layer : layer.adapters(adapters, adapterOfSample());
+        large = LowRankLinear.of(1, LARGE, LARGE, RANK, 2);
         int updates = Math.max(1, adapters);
         x = normal("x", ROWS * WIDTH, 1);
         weight = normal("weight", WIDTH * WIDTH, 0.05);
@@ -70,6 +76,9 @@ public class LowRankKernelBenchmark {
         b = normal("b", updates * WIDTH * RANK, 0.05);
         y = normal("y", ROWS * WIDTH, 1);
         t = normal("t", ROWS * RANK, 1);
+        largeWeight = normal("large weight", LARGE * LARGE, 0.05);
+        largeA = normal("large a", RANK * LARGE, 0.05);
+        largeB = normal("large b", LARGE * RANK, 0.05);
         gradients = new LowRankLinear.Gradients(normal("dx", ROWS * WIDTH, 0), normal("da", updates * RANK * WIDTH, 0),
                 normal("db", updates * WIDTH * RANK, 0));
     }
@@ -106,8 +115,8 @@ public class LowRankKernelBenchmark {
     /** Merged and taken off in turns, so that the weight stays as it is. */
     @Benchmark
     public void mergeAndUnmerge(Ceiling.Rate rate) {
-        device.kernels().lowRankMerge(single, weight, a, b);
-        device.kernels().lowRankUnmerge(single, weight, a, b);
+        device.kernels().lowRankMerge(large, largeWeight, largeA, largeB);
+        device.kernels().lowRankUnmerge(large, largeWeight, largeA, largeB);
         rate.traffic(MERGED, traffic);
         rate.traffic(MERGED, traffic);
     }

@@ -5,6 +5,7 @@ import dev.graft.engine.Memory;
 import dev.graft.engine.Optimizer;
 import dev.graft.engine.OptimizerStep;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -81,7 +82,7 @@ public class OptimizerKernelBenchmark {
     }
 
     private static Memory zeros() {
-        return Memory.of(Filling.normal("zeros", COUNT, 0));
+        return Memory.of(ByteBuffer.allocateDirect(COUNT * Float.BYTES).order(ByteOrder.nativeOrder()).asFloatBuffer());
     }
 
     private static Memory mask() {
