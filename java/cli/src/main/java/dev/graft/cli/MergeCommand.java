@@ -2,6 +2,7 @@ package dev.graft.cli;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.graft.engine.Device;
 import dev.graft.model.Architecture;
 import dev.graft.model.LogitDrift;
 import dev.graft.model.LowRankAdapter;
@@ -45,13 +46,15 @@ final class MergeCommand implements Command {
         CommonOptions.Machine machine = common.machine(terminal);
         check();
         Path folder = PredictionSource.folder(adapter);
-        try (WeightFile file = Bundle.openWeights(weights); PeftFolder peft = PeftFolder.open(folder)) {
+        try (WeightFile file = Bundle.openWeights(weights); PeftFolder peft = PeftFolder.open(folder);
+                Device device = Device.open("cpu", machine.threads(), 1)) {
             Network network = network(file, peft, terminal);
             if (network != null) {
                 LowRankAdapter.of(network, peft, null);     // refused before anything is written
             }
             terminal.say(peft.toString());
-            PeftMerge.Outcome outcome = unmerge ? PeftMerge.unmerge(file, peft, out) : PeftMerge.merge(file, peft, out);
+            PeftMerge.Outcome outcome = unmerge ? PeftMerge.unmerge(file, peft, out, device.kernels())
+                    : PeftMerge.merge(file, peft, out, device.kernels());
             LogitDrift drift = network == null ? null : drift(network, file, peft, common.seed(), machine.threads());
             tell(outcome, drift, folder, terminal);
         }

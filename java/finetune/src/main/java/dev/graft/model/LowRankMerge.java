@@ -1,9 +1,8 @@
 package dev.graft.model;
 
+import dev.graft.engine.LowRankLinear;
 import dev.graft.engine.Parameters;
 import dev.graft.weights.LowRankSum;
-import java.util.Arrays;
-import java.util.List;
 
 /** Adapters in a store merged into the weights beside them, in place. */
 public final class LowRankMerge {
@@ -21,14 +20,12 @@ public final class LowRankMerge {
         float[] b = store.read(LowRankGraph.b(layer.module(), adapter));
         String name = layer.module() + ".weight";
         float[] weight = store.read(name);
-        List<LowRankLayer.Slice> slices = layer.slices().isEmpty() ? List.of(new LowRankLayer.Slice(0, b.length / layer.rank())) : layer.slices();
-        int down = a.length / slices.size();
-        int up = b.length / slices.size();
-        double largest = 0;
-        for (int s = 0; s < slices.size(); s++) {
-            largest = Math.max(largest, LowRankSum.add(weight, slices.get(s).start(), Arrays.copyOfRange(a, s * down, (s + 1) * down),
-                    Arrays.copyOfRange(b, s * up, (s + 1) * up), layer.rank(), sign * layer.factor()));
+        long out = store.declaration(name).dims().get(0);
+        LowRankLinear update = LowRankLinear.of(1, weight.length / out, out, layer.rank(), layer.factor());
+        if (!layer.slices().isEmpty()) {
+            update = update.slices(layer.slices().get(0).width(), layer.slices().stream().mapToLong(LowRankLayer.Slice::start).toArray());
         }
+        double largest = LowRankSum.add(store.device().kernels(), update, weight, a, b, sign);
         store.write(name, weight);
         return largest;
     }

@@ -1,36 +1,34 @@
 package dev.graft.weights;
 
-/** A product of low rank added to a weight. */
+import dev.graft.engine.Kernels;
+import dev.graft.engine.LowRankLinear;
+import dev.graft.engine.Memory;
+
+/** An update of low rank added to a weight, or subtracted. */
 public final class LowRankSum {
     private LowRankSum() {
     }
 
     /**
-     * {@code weight[row + i][k] += factor * sum over r of b[i][r] * a[r][k]}, in place, in one pass over these rows.
+     * {@code weight += sign * factor * B A} on the slices of an update, in place, in one pass of the engine.
      *
-     * @param weight rows of {@code a.length / rank} elements
-     * @param row first row that changes; {@code b.length / rank} do
-     * @param a [rank][row of weight]
-     * @param b [rows][rank]
+     * @param update sizes, factor and slices; its rows do not matter
+     * @param weight [out][in]
+     * @param a [slices * rank][in]
+     * @param b [slices * width][rank]
+     * @param sign 1 adds, -1 subtracts: what was added before is gone then, to two roundings of F32
      * @return the largest change of an element
      */
-    public static double add(float[] weight, int row, float[] a, float[] b, int rank, double factor) {
-        int width = a.length / rank;
-        double[] sum = new double[width];
+    public static double add(Kernels kernels, LowRankLinear update, float[] weight, float[] a, float[] b, int sign) {
+        float[] before = weight.clone();
+        if (sign > 0) {
+            kernels.lowRankMerge(update, Memory.of(weight), Memory.of(a), Memory.of(b));
+        } else {
+            kernels.lowRankUnmerge(update, Memory.of(weight), Memory.of(a), Memory.of(b));
+        }
         double largest = 0;
-        for (int i = 0; i < b.length / rank; i++) {
-            java.util.Arrays.fill(sum, 0);
-            for (int r = 0; r < rank; r++) {
-                double up = factor * b[i * rank + r];
-                for (int k = 0; k < width; k++) {
-                    sum[k] += up * a[r * width + k];
-                }
-            }
-            int at = (row + i) * width;
-            for (int k = 0; k < width; k++) {
-                weight[at + k] += (float) sum[k];
-                largest = Math.max(largest, Math.abs(sum[k]));
-            }
+        for (int i = 0; i < weight.length; i++) {
+            largest = Math.max(largest, Math.abs((double) weight[i] - before[i]));
         }
         return largest;
     }

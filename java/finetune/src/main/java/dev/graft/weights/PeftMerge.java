@@ -1,5 +1,7 @@
 package dev.graft.weights;
 
+import dev.graft.engine.Kernels;
+import dev.graft.engine.LowRankLinear;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -20,6 +22,7 @@ public final class PeftMerge {
     private final WeightFile base;
     private final PeftFolder adapter;
     private final int sign;
+    private final Kernels kernels;
     private final Map<String, PeftFolder.Layer> layers = new LinkedHashMap<>();
     private final Map<String, StoredTensor> whole = new LinkedHashMap<>();
     private double largest;
@@ -36,29 +39,31 @@ public final class PeftMerge {
      */
     public record Outcome(int layers, List<String> whole, double largestChange, String where) {}
 
-    private PeftMerge(WeightFile base, PeftFolder adapter, int sign) {
+    private PeftMerge(WeightFile base, PeftFolder adapter, int sign, Kernels kernels) {
         this.base = base;
         this.adapter = adapter;
         this.sign = sign;
+        this.kernels = kernels;
         adapter.layers().forEach(l -> layers.put(l.module() + WEIGHT, l));
         adapter.saved().forEach(t -> whole.put(t.name(), t));
         require();
     }
 
     /** Writes the base with the adapter in it. Throws as {@link #unmerge}. */
-    public static Outcome merge(WeightFile base, PeftFolder adapter, Path out) {
-        return new PeftMerge(base, adapter, 1).write(out);
+    public static Outcome merge(WeightFile base, PeftFolder adapter, Path out, Kernels kernels) {
+        return new PeftMerge(base, adapter, 1, kernels).write(out);
     }
 
     /**
      * Writes the base without an adapter that was merged into it: the weights of before to a rounding of F32.
      *
      * @param out the file; one that is there is replaced once the new one is complete
+     * @param kernels of an open device; they add and subtract
      * @throws WeightsException if a part of the adapter does not fit the base, by name or sizes, or a file is damaged
      * @throws java.io.UncheckedIOException if the system refuses
      */
-    public static Outcome unmerge(WeightFile merged, PeftFolder adapter, Path out) {
-        return new PeftMerge(merged, adapter, -1).write(out);
+    public static Outcome unmerge(WeightFile merged, PeftFolder adapter, Path out, Kernels kernels) {
+        return new PeftMerge(merged, adapter, -1, kernels).write(out);
     }
 
     private Outcome write(Path out) {
@@ -122,7 +127,8 @@ public final class PeftMerge {
         long[] weight = base.tensor(name).dims();
         long[] expected = layer.a().dims();
         expected[0] = layer.b().dims()[0];
-        return Arrays.equals(weight, expected) && base.tensor(name).dtype().floating() ? null
+        boolean fits = Arrays.equals(weight, expected) && base.tensor(name).elements() > 0 && base.tensor(name).dtype().floating();
+        return fits ? null
                 : layer.module() + " has A " + Arrays.toString(layer.a().dims()) + " and B " + Arrays.toString(layer.b().dims()) + ", its weight is "
                         + base.tensor(name).dtype() + " " + Arrays.toString(weight);
     }
@@ -167,8 +173,9 @@ public final class PeftMerge {
         public void copyTo(Consumer<ByteBuffer> out) {
             PeftFolder.Layer layer = layers.get(name());
             float[] weight = base.read(tensor);
-            double change = LowRankSum.add(weight, 0, adapter.file().read(layer.a()), adapter.file().read(layer.b()), layer.rank(),
-                    sign * layer.factor());
+            long outputs = tensor.dims()[0];
+            LowRankLinear update = LowRankLinear.of(1, weight.length / outputs, outputs, layer.rank(), layer.factor());
+            double change = LowRankSum.add(kernels, update, weight, adapter.file().read(layer.a()), adapter.file().read(layer.b()), sign);
             if (where == null || !(change <= largest)) {
                 largest = change;
                 where = name();
