@@ -190,6 +190,25 @@ void fusing(Harness& harness) {
   });
 }
 
+void resting(Harness& harness) {
+  harness.test("dropout at rest has no step and keeps nothing from fusing", [&] {
+    Net net(cpu_device());
+    int x = net.input("x", {4, 6});
+    int branch = net.node("dropout", "drop", {net.linear("fc", x, 6)}, "rate=0.5,per_sample=1");
+    net.graph.output("kept", net.node("dropout", "last", {branch}, "rate=0.5"));
+    net.loss("loss", net.node("add", "sum", {x, net.node("dropout", "again", {net.linear("second", branch, 6)}, "rate=0.5")}));
+    auto eval = net.compile("mode eval\nbatch 4\n");
+    auto train = net.compile(std::string(kTrain) + "train 0 fc.weight");
+    harness.expect(steps_of(*eval, "dropout", "forward").empty(), "an eval plan has steps of dropout");
+    harness.expect(steps_of(*train, "dropout", "forward").size() == 3, "a training plan has lost a dropout");
+    auto linear = steps_of(*eval, "linear", "forward");
+    harness.expect(linear.size() == 2 && linear[1]->node == "second+sum", "the sum did not join the product before it");
+    Bench bench(net, "mode eval\nbatch 4\n");
+    bench.run(GRAFT_FORWARD);
+    harness.expect(bench.read("kept").size() == 24, "the output of a dropout at rest cannot be read");
+  });
+}
+
 void views_and_types(Harness& harness) {
   // Weights that are views, products or conversions of parameters, and parameters that take part as activations.
   auto computed = [](Net& net, bool through) {
@@ -309,6 +328,7 @@ int main(int argc, char** argv) {
   frozen(harness);
   modes(harness);
   fusing(harness);
+  resting(harness);
   views_and_types(harness);
   masks(harness);
   return harness.finish();
