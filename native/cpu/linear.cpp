@@ -60,7 +60,7 @@ class LinearBackward : public Kernel {
       Desc dx = plain_desc({z.m, z.k}, r.inputs[0].dtype);
       matmul::primitive_desc description(engine(), g, any_desc({z.n, z.k}, r.compute), dx, caller_scratch());
       data_ = prepared<matmul::primitive_desc, matmul>(description, {{DNNL_ARG_SRC, g}, {DNNL_ARG_WEIGHTS, description.weights_desc()}, {DNNL_ARG_DST, dx}});
-      weight_ = std::make_unique<WeightOperand>(r, WeightForm::Rows, description.weights_desc());
+      weight_ = std::make_unique<WeightOperand>(r, WeightForm::Rows, description.weights_desc(), z.m);
     }
     if (wants(r, 1)) {
       Desc gt = strided_desc({z.n, z.m}, result_type_, {1, z.n}), x = plain_desc({z.m, z.k}, r.inputs[0].dtype), dw = plain_desc({z.n, z.k}, DType::F32);

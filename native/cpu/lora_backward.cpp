@@ -1,6 +1,6 @@
 // lora_linear backward. One walk over blocks of rows gives dt = factor dy b, the sums for da = dt^T z and db = factor dy^T t, and
-// dx = dy w + dt a: dy, z and dx pass through a core's cache once. Gradients of the weight and the bias, where wanted, are the linear
-// layer's.
+// dx = dy w + dt a: dy, z and dx pass through a core's cache once. The product comes first: it hides the time that dy takes to arrive
+// from memory. Gradients of the weight and the bias, where wanted, are the linear layer's.
 //
 // Sums over rows: the blocks lie in parts that depend on the sizes alone; each part has its own sums for each adapter that its rows
 // name, and the parts' sums are added in order. So they are the same for any number of threads and any order of the adapters.
@@ -13,7 +13,7 @@ class LoraBackward : public Kernel {
  public:
   explicit LoraBackward(const Request& r)
       : z_(r), dx_(mode_of(r, kX)), dz_(mode_of(r, kZ)), da_(mode_of(r, kA)), db_(mode_of(r, kB)), dscales_(mode_of(r, kScales)),
-        factors_(z_, wanted(dz_) || (wanted(dx_) && !z_.separate), leads()) {
+        factors_(z_, leads() ? Factor::B : Factor::None, leads_back() ? Factor::A : Factor::None), upward_(z_) {
     if (wanted(dx_)) {
       in_place_ = r.inputs[kX].dtype == DType::F32 && dx_ == GradMode::Overwrite;
       // Without a branch that reads x the product stores dx itself.
@@ -80,13 +80,16 @@ class LoraBackward : public Kernel {
   };
 
   static bool wanted(GradMode mode) { return mode != GradMode::Ignore; }
+  using Factor = LowRankFactors::Factor;
+  // Whether the gradient of what the branch reads is wanted.
+  bool leads_back() const { return wanted(dz_) || (wanted(dx_) && !z_.separate); }
   // Whether the gradient of t is needed.
-  bool leads() const { return wanted(da_) || wanted(dz_) || wanted(dscales_) || (wanted(dx_) && !z_.separate); }
+  bool leads() const { return wanted(da_) || wanted(dscales_) || leads_back(); }
   bool reduces() const { return wanted(da_) || wanted(db_) || wanted(dscales_); }
   int64_t a_floats() const { return wanted(da_) ? z_.pairs * z_.in : 0; }
   int64_t b_floats() const { return wanted(db_) ? z_.pairs * z_.width : 0; }
   size_t dt_bytes() const { return aligned(4 * static_cast<size_t>(z_.per_block * z_.pairs)); }
-  size_t thread_bytes() const { return dt_bytes() + block_bytes_ + (product_ ? product_->scratch_bytes() : 0); }
+  size_t thread_bytes() const { return dt_bytes() + upward_.scratch_bytes() + block_bytes_ + (product_ ? product_->scratch_bytes() : 0); }
 
   // As many parts as blocks, up to a bound, while their sums take little memory.
   void cut_parts() {
@@ -97,13 +100,17 @@ class LoraBackward : public Kernel {
       const int64_t rows = ((z_.blocks + parts - 1) / parts) * z_.per_block;
       return reduces() ? std::min(z_.adapters, (rows + z_.rows_per_sample - 1) / z_.rows_per_sample + 1) : 0;
     };
-    while (2 * parts_ <= std::min(kMostParts, z_.blocks) && (parts_ < kLeastParts || 2 * parts_ * adapters_of_part(2 * parts_) * slot_ <= kFloats)) parts_ *= 2;
+    while (2 * parts_ <= std::min(kMostParts, z_.blocks) &&
+           (parts_ < kLeastParts || 2 * parts_ * adapters_of_part(2 * parts_) * slot_ <= kFloats)) parts_ *= 2;
     slots_ = adapters_of_part(parts_);
   }
 
   void run_block(const Walk& w, int64_t part, int64_t block, char* own) const {
     const int64_t first = z_.begin(block), end = z_.begin(block + 1);
     float* dt = reinterpret_cast<float*>(own);
+    char *upward = own + dt_bytes(), *block_base = upward + upward_.scratch_bytes(), *scratch = block_base + block_bytes_;
+    void* base = direct_ ? z_.at(w.args.din[kX], first, z_.in) : block_base;
+    if (product_) product_->run(end - first, z_.at(w.args.dout, first, z_.out), w.weight, nullptr, base, scratch);
     z_.over_runs(w.args.in[kAdapter], first, end, [&](int64_t row, int64_t rows, int64_t adapter) {
       float* here = dt + (row - first) * z_.pairs;
       if (adapter < 0) return static_cast<void>(std::fill_n(here, rows * z_.pairs, 0.f));
@@ -112,15 +119,11 @@ class LoraBackward : public Kernel {
       if (wanted(db_)) sum_b(w, row, rows, w.sums + slot * slot_ + a_floats());
       if (wanted(da_))
         simd().low_rank_gradient({z_.type, z_.at(w.args.in[z_.separate ? kZ : kX], row, z_.in), z_.in, rows, z_.in, z_.pairs, here, z_.pairs,
-                                  w.sums + slot * slot_, z_.in});
+                                  w.sums + slot * slot_, z_.in, false});
     });
-    if (product_) {
-      char* scratch = own + dt_bytes() + block_bytes_;
-      void* base = direct_ ? static_cast<void*>(z_.at(w.args.din[kX], first, z_.in)) : own + dt_bytes();
-      product_->run(end - first, z_.at(w.args.dout, first, z_.out), w.weight, nullptr, base, scratch);
-      if (!direct_ || !z_.separate) add(w, first, end, static_cast<const float*>(base), dt, w.args.din[kX], dx_, !z_.separate);
-    }
-    if (wanted(dz_)) add(w, first, end, nullptr, dt, w.args.din[kZ], dz_, true);
+    const void* t = leads_back() ? upward_.bring(dt, end - first, upward) : nullptr;
+    if (product_ && !(direct_ && z_.separate)) add(w, first, end, static_cast<const float*>(base), t, w.args.din[kX], dx_, !z_.separate);
+    if (wanted(dz_)) add(w, first, end, nullptr, t, w.args.din[kZ], dz_, true);
   }
 
   // The part's sums for this adapter, cleared where they are new.
@@ -138,7 +141,7 @@ class LoraBackward : public Kernel {
     for (const LowRankSizes::Segment& s : z_.segments)
       if (s.slice >= 0)
         simd().low_rank_down({z_.type, z_.at(w.args.dout, row, z_.out, s.start), z_.out, rows, z_.width, z_.rank,
-                              w.factors.b + (adapter * z_.slices + s.slice) * z_.rank * z_.width, z_.width, dt + s.slice * z_.rank, z_.pairs});
+                              factors_.down(w.factors, adapter * z_.slices + s.slice), z_.width, dt + s.slice * z_.rank, z_.pairs});
     if (wanted(dscales_)) {
       const float* t = static_cast<const float*>(w.args.out[1]) + row * z_.pairs;
       for (int64_t i = 0; i < rows * z_.pairs; i++) *scale += static_cast<double>(t[i]) * dt[i];
@@ -152,20 +155,22 @@ class LoraBackward : public Kernel {
       if (s.slice >= 0)
         simd().low_rank_gradient({z_.type, z_.at(w.args.dout, row, z_.out, s.start), z_.out, rows, z_.width, z_.rank,
                                   static_cast<const float*>(w.args.out[1]) + row * z_.pairs + s.slice * z_.rank, z_.pairs,
-                                  sums + s.slice * z_.rank * z_.width, z_.width});
+                                  sums + s.slice * z_.rank * z_.width, z_.width, true});
   }
 
   // to (+)= base + dt a, for the rows of a block.
-  void add(const Walk& w, int64_t first, int64_t end, const float* base, const float* dt, void* to, GradMode mode, bool branch) const {
+  void add(const Walk& w, int64_t first, int64_t end, const float* base, const void* dt, void* to, GradMode mode, bool branch) const {
     z_.over_runs(w.args.in[kAdapter], first, end, [&](int64_t row, int64_t rows, int64_t adapter) {
       if (adapter < 0 && base && direct_) return;
       LowRankAdd call{};
-      call.t = dt + (row - first) * z_.pairs;
-      call.t_step = z_.pairs;
       call.rows = rows;
       call.columns = call.u_step = call.base_step = call.out_step = z_.in;
-      call.rank = branch && adapter >= 0 ? z_.pairs : 0;
-      call.u = w.factors.a + std::max<int64_t>(adapter, 0) * z_.pairs * z_.in;
+      if (branch && adapter >= 0) {
+        call.rank = z_.pairs;
+        call.t = upward_.at(dt, row - first);
+        call.t_step = upward_.step();
+        call.u = factors_.up(w.factors, adapter);
+      }
       call.factor = 1;
       call.base = base ? base + (row - first) * z_.in : nullptr;
       call.type = z_.type;
@@ -216,6 +221,7 @@ class LoraBackward : public Kernel {
   LowRankSizes z_;
   GradMode dx_, dz_, da_, db_, dscales_;
   LowRankFactors factors_;
+  UpwardT upward_;
   std::unique_ptr<BlockProduct> product_;
   std::unique_ptr<Kernel> base_;
   bool in_place_ = false, direct_ = false;  // direct: the product stores into dx itself

@@ -76,19 +76,52 @@ struct LowRankSizes {
   }
 };
 
-// a [adapters][pairs][in] and b transposed, [adapters][slices][rank][width], in F32.
+// The factors as simd/table.h wants them: a as it is, [adapters] matrices [pairs][in]; b transposed, [adapters][slices] matrices
+// [rank][width]. A pass contracts with one of them (`down`) and goes back with the other (`up`).
 class LowRankFactors {
  public:
-  LowRankFactors(const LowRankSizes& sizes, bool a, bool b) : z_(sizes), a_(a), b_(b) {}
-  size_t scratch_bytes() const;
+  enum class Factor { None, A, B };
+  LowRankFactors(const LowRankSizes& sizes, Factor down, Factor up);
+  size_t scratch_bytes() const { return aligned(needed(down_)) + aligned(needed(up_)); }
+
   struct Addresses {
-    const float *a, *b;
+    const void *down, *up;
   };
   Addresses bring(void* const* in, void* scratch) const;
+  // The part of one adapter, or of one adapter's slice.
+  const void* down(const Addresses& a, int64_t matrix) const { return static_cast<const char*>(a.down) + static_cast<size_t>(matrix) * down_.bytes; }
+  const void* up(const Addresses& a, int64_t matrix) const { return static_cast<const char*>(a.up) + static_cast<size_t>(matrix) * up_.bytes; }
 
  private:
-  LowRankSizes z_;
-  bool a_, b_;
+  struct Form {
+    bool there = false, as_given = false, paired = false;
+    size_t input = 0;
+    Store from = Store::F32, to = Store::F32;
+    int64_t matrices = 0, rows = 0, columns = 0, row_step = 0, column_step = 0;  // of what is given
+    size_t bytes = 0;                                                           // of one matrix
+  };
+  static size_t needed(const Form& form) { return form.as_given ? 0 : static_cast<size_t>(form.matrices) * form.bytes; }
+  Form form_of(const LowRankSizes& sizes, Factor factor, bool paired) const;
+  const void* bring(const Form& form, void* const* in, void* to) const;
+
+  int threads_;
+  Form down_, up_;
+};
+
+// t as the way back reads it: F32 as it lies, or in bf16 in scratch.
+class UpwardT {
+ public:
+  explicit UpwardT(const LowRankSizes& sizes) : z_(sizes) {}
+  size_t scratch_bytes() const { return z_.type == Store::F32 ? 0 : aligned(2 * static_cast<size_t>(z_.per_block * step())); }
+  // Of an odd rank, a slice's last pair reaches into what follows it: zeros behind each row.
+  bool dense() const { return z_.type == Store::F32 || z_.rank % 2 == 0; }
+  int64_t step() const { return dense() ? z_.pairs : z_.pairs / 2 * 2 + 2; }
+  const void* bring(const float* t, int64_t rows, void* scratch) const;
+  // Column `column` of row `row`.
+  const void* at(const void* t, int64_t row, int64_t column = 0) const { return z_.at(const_cast<void*>(t), row, step(), column); }
+
+ private:
+  const LowRankSizes& z_;
 };
 
 // x w (+ bias) for a block of rows, on the calling thread. The weight has the layout that the linear layer's product wants.

@@ -65,6 +65,29 @@ void frozen(Harness& harness) {
     const std::string told = net.compile(std::string(kTrain) + "train 0 a\ntrain 0 b")->describe();
     harness.expect(told.find(R"("not_kept":[{"value":"act","shape":"[4, 5]","bytes":80}])") != std::string::npos, "described is ", told);
   });
+  for (const char* precision : {"f32", "bf16"})
+    harness.test(text("a frozen weight of many rows is held once for both directions, ", precision), [&] {
+      if (!cpu_device()->column->computes(DType::BF16) && precision[0] == 'b') return;
+      auto gradients_of = [&](std::shared_ptr<Device> device, bool check) {
+        Net net(std::move(device));
+        const int hidden = net.linear("first", net.input("x", {512, 17}), 70);
+        const int a = net.parameter("a", {3, 70}), b = net.parameter("b", {50, 3});
+        const int second = net.node("lora_linear", "second", {hidden, net.parameter("second.weight", {50, 70}, 0.1), -1, a, b}, "factor=0.5");
+        net.loss("loss", net.linear("third", second, 33));
+        Bench bench(net, text("mode train\nbatch 512\noptimizer sgd\nprecision ", precision, "\ntrain 0 first.weight\ntrain 0 a\ntrain 0 b"));
+        for (auto [op, node] : {std::pair{"lora_linear", "second"}, {"linear", "third"}}) {
+          auto weight_of = [&](const char* pass) { return steps_of(*bench.plan, op, pass, node).at(0)->in[1].place; };
+          const Place forward = weight_of("forward"), backward = weight_of("backward");
+          harness.expect(!check || (forward.space == backward.space && forward.index == backward.index), node, " has two forms");
+        }
+        bench.run(GRAFT_FORWARD | GRAFT_GRADIENTS);
+        std::vector<std::vector<float>> all;
+        for (const char* name : {"first.weight", "a", "b"}) all.push_back(bench.read(std::string("gradient:") + name));
+        return all;
+      };
+      const auto expected = gradients_of(reference_device(), false), actual = gradients_of(cpu_device(), true);
+      for (size_t i = 0; i < expected.size(); i++) expect_near(harness, text("gradient ", i), expected[i], actual[i], precision[0] == 'b' ? 0.02 : 1e-5);
+    });
   harness.test("dead nodes are not run", [&] {
     Net net(reference_device());
     int x = net.input("x", {4, 3});

@@ -94,12 +94,15 @@ struct AttentionCall {
   void* scratch;
 };
 
-// t[row, j] = sum over columns of z[row, c] a[j, c]. Steps are elements from row to row.
+// The products of a low-rank update. Steps are elements from row to row. Factors that take part in a sum are of the type of the
+// activations: with bf16, a and t are bf16, and a row of u has pairs of bf16, of j and j + 1, so that u has half as many (0 where there
+// is no j + 1; whatever t has there must not be a NaN).
+// t[row, j] = sum over columns of z[row, c] a[j, c].
 struct LowRankDown {
   Store type;
   const void* z;
   int64_t z_step, rows, columns, rank;
-  const float* a;
+  const void* a;
   int64_t a_step;
   float* t;
   int64_t t_step;
@@ -108,9 +111,9 @@ struct LowRankDown {
 // out[row, c] = tail(base[row, c] + factor * sum over j of t[row, j] u[j, c] + residual[row, c]); out and residual have one type and
 // step. In F32 out may be the base; the residual may be out. With rank 0 nothing of t and u is read.
 struct LowRankAdd {
-  const float* t;
+  const void* t;
   int64_t t_step, rows, columns, rank;
-  const float* u;
+  const void* u;
   int64_t u_step;
   float factor;
   const float* base;  // null: 0
@@ -131,6 +134,7 @@ struct LowRankGradient {
   int64_t t_step;
   float* sums;
   int64_t sums_step;
+  bool fine;  // with bf16, t counts in two parts, to 16 bits
 };
 
 struct UpdateBlock {

@@ -222,7 +222,7 @@ final class AccuracyFigures {
             }
             Interval mean = Interval.of(accuracies.stream().mapToDouble(Double::doubleValue).toArray());
             csv.row(figure, name(precision), "mean", mean.mean(), floor, reference, seconds / seeds.length,
-                    String.format(Locale.ROOT, "deviation %.2f", mean.deviation()));
+                    seeds.length > 1 ? String.format(Locale.ROOT, "deviation %.2f", mean.deviation()) : "one seed");
         }
     }
 
