@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "column.h"
+#include "number_formats.h"
 #include "step_block.h"
 
 using namespace graft;
@@ -35,7 +36,7 @@ class Tensor {
       const uint64_t h = static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15u;
       const float x = static_cast<float>((h ^ h >> 29) >> 40 & 0xffff) / 65536.f - 0.5f;
       if (type.dtype == DType::F32) static_cast<float*>(address_)[i] = x;
-      else static_cast<uint16_t*>(address_)[i] = static_cast<uint16_t>(*reinterpret_cast<const uint32_t*>(&x) >> 16);
+      else static_cast<uint16_t*>(address_)[i] = float_to_bf16(x);
     }
   }
   Tensor(Tensor&& o) noexcept : column_(o.column_), bytes_(o.bytes_), address_(o.address_) { o.address_ = nullptr; }

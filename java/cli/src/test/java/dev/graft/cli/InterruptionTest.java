@@ -14,6 +14,7 @@ import java.io.InputStreamReader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -23,13 +24,17 @@ class InterruptionTest {
     @TempDir
     Path folder;
 
+    /** Whoever starts the tests may have SIGINT ignored, which a child inherits: {@code env} gives it its default again. */
     private Process start(Path out) throws IOException {
         Path pictures = Folders.twoClasses(folder.resolve("pictures"), 8, 4);
         String cache = System.getProperty("org.bytedeco.javacpp.cachedir", folder.resolve("natives").toString());
-        return new ProcessBuilder(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Dorg.bytedeco.javacpp.cachedir=" + cache, "-cp", System.getProperty("java.class.path"), Main.class.getName(), "finetune",
+        Process process = new ProcessBuilder(List.of("env", "--default-signal=INT",
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Dorg.bytedeco.javacpp.cachedir=" + cache, "-cp", System.getProperty("java.class.path"), Main.class.getName(), "finetune",
                 "--model", "cifar_resnet20", "--strategy", "scratch", "--epochs", "100000", "--batch", "8", "--threads", "1", "--data",
                 pictures.toString(), "--out", out.toString())).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
+        // one that never says what is awaited ends the wait
+        CompletableFuture.delayedExecutor(3, TimeUnit.MINUTES).execute(process::destroyForcibly);
+        return process;
     }
 
     private static void await(BufferedReader lines, String beginning) throws IOException {
