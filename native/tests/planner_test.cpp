@@ -54,7 +54,8 @@ void frozen(Harness& harness) {
     net.loss("loss", net.node("lora_linear", "second", {hidden, w, -1, a, b, z}, "factor=2"));
     auto spared = [&](const std::string& trained) {
       std::string names;
-      for (const Step* s : steps_of(*net.compile(std::string(kTrain) + trained), "lora_linear", "backward"))
+      const auto plan = net.compile(std::string(kTrain) + trained);
+      for (const Step* s : steps_of(*plan, "lora_linear", "backward"))
         for (const Operand& x : s->spared) names += x.name + " ";
       return names;
     };
