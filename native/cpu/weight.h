@@ -29,7 +29,7 @@ class WeightOperand {
   PackSpec pack() const { return given_; }
 
  private:
-  // With as many, another copy in scratch takes 1 to 5 hundredths of the product's time.
+  // With as many, another copy in scratch takes 1 to 3 hundredths of the product's time.
   static constexpr int64_t kManyRows = 512;
 
   // A constant weight that a step before this one has packed as columns is taken as that, where oneDNN turns it fast.
