@@ -1,0 +1,194 @@
+// batch_norm over the last axis: statistics are sums over rows, in two stages; the rest is element by element. Rows behind the valid
+// ones take no part in statistics, and their gradient is zero.
+#include "reduce.cuh"
+
+namespace graft::cuda {
+
+enum { kX, kWeight, kBias, kRunningMean, kRunningVar };
+
+// How many rows count: all, or over the batch those of the valid samples, which the device knows.
+struct LiveRows {
+  const StepHeader* header;  // null: all
+  int64_t rows, rows_per_sample;
+  __device__ int64_t operator()() const { return header ? header->valid_rows * rows_per_sample : rows; }
+};
+
+// Sum of x, or with means of (x - mean)^2.
+template <class T>
+struct StatisticTerm {
+  const T* x;
+  const float* means;
+  LiveRows live;
+  int64_t channels;
+  __device__ void operator()(int64_t, int64_t row, int64_t c, float (&v)[1]) const {
+    v[0] = 0;
+    if (row >= live()) return;
+    v[0] = float_of(x[row * channels + c]);
+    if (means) v[0] = (v[0] - means[c]) * (v[0] - means[c]);
+  }
+};
+
+struct PutChannelMean {
+  float* means;
+  LiveRows live;
+  __device__ void operator()(int64_t c, const double (&sums)[1]) const { means[c] = live() > 0 ? static_cast<float>(sums[0] / live()) : 0.f; }
+};
+
+struct PutStatistics {
+  const float* means;
+  float *rstds, *running_mean, *running_var;
+  LiveRows live;
+  double eps, momentum;
+  __device__ void operator()(int64_t c, const double (&sums)[1]) const {
+    const double n = static_cast<double>(live()), var = n > 0 ? sums[0] / n : 0, unbiased = n > 1 ? sums[0] / (n - 1) : var;
+    rstds[c] = static_cast<float>(1 / sqrt(var + eps));
+    running_mean[c] = static_cast<float>((1 - momentum) * running_mean[c] + momentum * means[c]);
+    running_var[c] = static_cast<float>((1 - momentum) * running_var[c] + momentum * unbiased);
+  }
+};
+
+// rstds null: from the running variance.
+struct Channel {
+  const float *means, *rstds, *variances;
+  float eps;
+  __device__ float rstd(int64_t c) const { return rstds ? rstds[c] : 1 / sqrtf(variances[c] + eps); }
+};
+
+template <class T>
+struct Normalise {
+  const T* x;
+  Result<T> y;
+  Channel channel;
+  const float *weight, *bias;
+  int64_t channels;
+  __device__ void operator()(int64_t i) const {
+    const int64_t c = i % channels;
+    y.put(i, (float_of(x[i]) - channel.means[c]) * channel.rstd(c) * weight[c] + bias[c]);
+  }
+};
+
+// The gradient before the epilogue, and the sums over it. Where it is more than dout it is kept, in `kept`, for the second pass.
+template <class T>
+struct NormSums {
+  Incoming<T> g;
+  T* kept;
+  const T* x;  // null: not wanted
+  Channel channel;
+  LiveRows live;
+  int64_t channels;
+  __device__ void operator()(int64_t, int64_t row, int64_t c, float (&v)[2]) const {
+    const int64_t i = row * channels + c;
+    float formed = g(i);
+    if (kept) {
+      const T rounded = stored<T>(formed);
+      kept[i] = rounded;
+      formed = float_of(rounded);
+    }
+    const bool counts = row < live();
+    v[0] = counts ? formed : 0;
+    v[1] = counts && x ? formed * (float_of(x[i]) - channel.means[c]) * channel.rstd(c) : 0;
+  }
+};
+
+struct PutNormSums {
+  Gradient<float> dweight, dbias;
+  float *mean_g, *mean_gx;  // what the second pass subtracts
+  LiveRows live;
+  __device__ void operator()(int64_t c, const double (&sums)[2]) const {
+    if (dweight.address) dweight.put(c, static_cast<float>(sums[1]));
+    if (dbias.address) dbias.put(c, static_cast<float>(sums[0]));
+    const double n = live() > 0 ? static_cast<double>(live()) : 1;
+    mean_g[c] = static_cast<float>(sums[0] / n);
+    mean_gx[c] = static_cast<float>(sums[1] / n);
+  }
+};
+
+// x null: statistics are constants. dresidual: the gradient before the epilogue, where no first pass has written it.
+template <class T>
+struct NormData {
+  Incoming<T> g;
+  T* dresidual;
+  const T* x;
+  Gradient<T> dx;
+  Channel channel;
+  const float *weight, *mean_g, *mean_gx;
+  LiveRows live;
+  int64_t channels;
+  __device__ void operator()(int64_t i) const {
+    const int64_t row = i / channels, c = i % channels;
+    float v = g(i);
+    if (dresidual) {
+      const T rounded = stored<T>(v);
+      dresidual[i] = rounded;
+      v = float_of(rounded);
+    }
+    if (!dx.address) return;
+    const float rstd = channel.rstd(c);
+    if (x) v -= mean_g[c] + (float_of(x[i]) - channel.means[c]) * rstd * mean_gx[c];
+    dx.put(i, row < live() ? v * weight[c] * rstd : 0);
+  }
+};
+
+namespace {
+
+template <class T>
+std::unique_ptr<Kernel> forward(const Device& d, const Request& r) {
+  const int64_t channels = r.inputs[kX].shape[-1], n = r.inputs[kX].count(), rows = n / channels, rows_per_sample = rows / r.batch;
+  const bool batch = r.batch_statistics;
+  const double eps = r.call().number("eps"), momentum = r.call().number("momentum");
+  const SumShape s(1, rows, channels);
+  return own(d, "batch_norm", batch ? s.scratch(1) : 0, [=, &d](const Args& a) {
+    Channel channel{in<float>(a, kRunningMean), nullptr, in<float>(a, kRunningVar), static_cast<float>(eps)};
+    if (batch) {
+      float *means = static_cast<float*>(a.out[1]), *rstds = static_cast<float*>(a.out[2]), *partial = static_cast<float*>(a.scratch);
+      const LiveRows live{a.step->header, rows, rows_per_sample};
+      middle_sums<1>(d, s, partial, StatisticTerm<T>{in<T>(a, kX), nullptr, live, channels}, PutChannelMean{means, live});
+      middle_sums<1>(d, s, partial, StatisticTerm<T>{in<T>(a, kX), means, live, channels},
+                     PutStatistics{means, rstds, static_cast<float*>(a.in[kRunningMean]), static_cast<float*>(a.in[kRunningVar]), live, eps, momentum});
+      channel = {means, rstds, nullptr, 0};
+    }
+    over_all(d, n, Normalise<T>{in<T>(a, kX), result<T>(r, a), channel, in<float>(a, kWeight), in<float>(a, kBias), channels});
+  });
+}
+
+template <class T>
+std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
+  const int64_t channels = r.inputs[kX].shape[-1], n = r.inputs[kX].count(), rows = n / channels, rows_per_sample = rows / r.batch;
+  const bool batch = r.batch_statistics, wants_x = wants(r, kX), reads_x = wants(r, kWeight) || (batch && wants_x);
+  const bool formed = r.second_gradient || r.epilogue.activation != Activation::None;
+  const bool sums = wants(r, kWeight) || wants(r, kBias) || (batch && wants_x), over_dx = wants_x && mode_of(r, kX) == GradMode::Overwrite;
+  const float eps = static_cast<float>(r.call().number("eps"));
+  const SumShape s(1, rows, channels);
+  return own(d, "batch_norm", 2 * aligned(4 * static_cast<size_t>(channels)) + (sums ? s.scratch(2) : 0), [=, &d](const Args& a) {
+    Cut scratch(a.scratch);
+    float *mean_g = scratch.take<float>(channels), *mean_gx = scratch.take<float>(channels), *partial = scratch.take<float>(0);
+    const LiveRows live{batch ? a.step->header : nullptr, rows, rows_per_sample};
+    // Absent where nothing reads them: the planner gives no valid address then.
+    const Channel channel{static_cast<const float*>(batch ? a.out[1] : a.in[kRunningMean]), static_cast<const float*>(batch ? a.out[2] : nullptr),
+                          in<float>(a, kRunningVar), eps};
+    Incoming<T> g = incoming<T>(r, a);
+    T* dresidual = static_cast<T*>(r.residual_gradient ? a.dresidual : nullptr);
+    if (sums) {
+      // What is formed once need not be formed again: the residual's gradient keeps it, or dx until it is overwritten.
+      T* kept = dresidual ? dresidual : formed && batch && over_dx ? static_cast<T*>(a.din[kX]) : nullptr;
+      middle_sums<2>(d, s, partial, NormSums<T>{g, kept, reads_x ? in<T>(a, kX) : nullptr, channel, live, channels},
+                     PutNormSums{gradient_of<float>(r, a, kWeight), gradient_of<float>(r, a, kBias), mean_g, mean_gx, live});
+      if (kept) g = {kept, nullptr, nullptr, Activation::None, 0};
+      dresidual = nullptr;
+    }
+    const Gradient<T> dx = gradient_of<T>(r, a, kX);
+    if (dx.address || dresidual)
+      over_all(d, n, NormData<T>{g, dresidual, batch && dx.address ? in<T>(a, kX) : nullptr, dx, channel, in<float>(a, kWeight), mean_g, mean_gx, live, channels});
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_batch_norm(const Device& d, const Request& r) {
+  if (!storable(r.inputs[kX].dtype) || r.outputs[0].dtype != r.inputs[kX].dtype || r.recomputes) return nullptr;
+  const bool narrow = r.outputs[0].dtype == DType::BF16;
+  if (r.pass == Pass::Forward) return narrow ? forward<Bf16>(d, r) : forward<float>(d, r);
+  return narrow ? backward<Bf16>(d, r) : backward<float>(d, r);
+}
+
+}  // namespace graft::cuda

@@ -1,0 +1,176 @@
+// The CUDA column: which kernel serves which request, memory, copies. Work is enqueued on one stream of the column's own, in the order
+// of the calls; copies to and from the host wait for it.
+#include "cuda/column.h"
+
+#include <atomic>
+#include <map>
+#include <mutex>
+
+#include "kernels.h"
+
+namespace graft {
+namespace cuda {
+namespace {
+
+using Maker = std::unique_ptr<Kernel> (*)(const Device&, const Request&);
+
+const std::map<std::string, Maker>& makers() {
+  static const std::map<std::string, Maker> table = {
+      {"relu", make_unary},           {"relu6", make_unary},         {"leaky_relu", make_unary},     {"gelu", make_unary},
+      {"silu", make_unary},           {"sigmoid", make_unary},       {"scale", make_unary},          {"add", make_binary},
+      {"multiply", make_binary},      {"dropout", make_dropout},     {"embed_tokens", make_embed_tokens},
+      {"max_pool", make_pool},        {"avg_pool", make_pool},       {"global_pool", make_pool},     {"reshape", make_movement},
+      {"transpose", make_movement},   {"concat", make_movement},     {"slice", make_movement},       {"pad", make_movement},
+      {"softmax", make_softmax},      {"layer_norm", make_layer_norm}, {"batch_norm", make_batch_norm}, {"linear", make_linear},
+      {"matmul", make_matmul},        {"lora_linear", make_lora_linear}, {"attention", make_attention}, {"conv2d", make_conv2d}, {"softmax_cross_entropy", make_cross_entropy}, {"bce_with_logits", make_elementwise_loss},
+      {"mse", make_elementwise_loss}, {"mae", make_elementwise_loss}};
+  return table;
+}
+
+bool one_of(const std::string& op, std::initializer_list<const char*> names) {
+  for (const char* name : names)
+    if (op == name) return true;
+  return false;
+}
+
+bool is_product(const std::string& op) { return one_of(op, {"linear", "lora_linear", "matmul", "conv2d", "attention"}); }
+
+const char* name_of(Pass pass) { return pass == Pass::Forward ? "forward" : pass == Pass::Backward ? "backward" : "loss"; }
+
+class CudaColumn : public Column {
+ public:
+  explicit CudaColumn(int number) {
+    device_.number = number;
+    Current current(number);
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, number), "asking for the device's properties");
+    model_ = properties.name;
+    capability_ = text(properties.major, ".", properties.minor);
+    device_.multiprocessors = properties.multiProcessorCount;
+    device_.most_shared = properties.sharedMemPerBlockOptin;
+    check(cudaStreamCreateWithFlags(&device_.stream, cudaStreamNonBlocking), "creating a stream");
+    try {
+      counter_ = static_cast<unsigned long long*>(allocate(sizeof *counter_));
+    } catch (...) {
+      cudaStreamDestroy(device_.stream);
+      throw;
+    }
+  }
+  ~CudaColumn() override {
+    release(counter_, sizeof *counter_);
+    cudaStreamDestroy(device_.stream);
+  }
+
+  const char* name() const override { return "cuda"; }
+  std::string describe() const override {
+    return text(R"({"column":"cuda","device":)", device_.number, R"(,"name":")", model_, R"(","isa":"compute )", capability_,
+                R"(","multiprocessors":)", device_.multiprocessors, R"(,"bf16":true,"libraries":{},"bytes":)", held_.load(), "}");
+  }
+  bool computes(DType type) const override { return storable(type); }
+
+  void* allocate(size_t bytes) override {
+    Current current(device_.number);
+    void* address = nullptr;
+    const cudaError_t status = cudaMalloc(&address, std::max<size_t>(bytes, 1));
+    if (status == cudaErrorMemoryAllocation)
+      throw Error(GRAFT_OUT_OF_MEMORY, text("CUDA device ", device_.number, " refused ", bytes, " bytes; ", available_bytes(), " are free"));
+    check(status, "allocating memory");
+    held_ += bytes;
+    return address;
+  }
+  void release(void* address, size_t bytes) noexcept override {
+    if (!address) return;
+    cudaFree(address);  // waits for what still uses it; any device's address is accepted
+    held_ -= bytes;
+  }
+  void copy_in(void* address, const void* host, size_t bytes) override { move(address, host, bytes, cudaMemcpyHostToDevice, true); }
+  void copy_out(void* host, const void* address, size_t bytes) override { move(host, address, bytes, cudaMemcpyDeviceToHost, true); }
+  void copy(void* to, const void* from, size_t bytes) override { move(to, from, bytes, cudaMemcpyDeviceToDevice, false); }
+  size_t available_bytes() const override {
+    Current current(device_.number);
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "asking for free memory");
+    return free;
+  }
+
+  bool fuses(const Request& r, const Epilogue& e) const override {
+    if (!e.any()) return true;
+    const std::string op = r.name();
+    // In bf16 g is rounded when it is stored and dx is made of it: one rounding too many where the slope is a number of its own.
+    const Activation last = r.outputs[0].dtype == DType::F32 ? Activation::Sigmoid : Activation::LeakyRelu;
+    if (r.pass == Pass::Backward) return op == "batch_norm" && e.activation <= last;
+    return one_of(op, {"add", "batch_norm", "linear", "lora_linear", "conv2d"});
+  }
+  bool takes_second_gradient(const Request& r) const override { return !is_product(r.name()) && r.name() != "concat"; }
+  bool recomputes(const Request&) const override { return false; }
+  bool accumulates(const Request& r, size_t) const override { return !r.op->loss; }
+
+  std::unique_ptr<Kernel> prepare(const Request& r) override {
+    Current current(device_.number);
+    auto it = makers().find(r.name());
+    std::unique_ptr<Kernel> kernel = it == makers().end() ? nullptr : it->second(device_, r);
+    if (!kernel) throw Error(GRAFT_UNAVAILABLE, text("the CUDA column has no kernel for ", r.name(), " (", name_of(r.pass), ", ", graft::name_of(r.outputs[0].dtype), ") of ", r.node));
+    if (auto* plain = dynamic_cast<OwnKernel*>(kernel.get())) plain->expect(r.inputs);
+    return kernel;
+  }
+  std::unique_ptr<Kernel> prepare(const ServiceRequest& r) override {
+    Current current(device_.number);
+    auto kernel = make_service(device_, r);
+    if (!kernel) throw Error(GRAFT_UNAVAILABLE, text("the CUDA column has no kernel for service ", static_cast<int>(r.service), " on these types"));
+    return kernel;
+  }
+  std::unique_ptr<Kernel> prepare(const OptimizerRequest& r) override {
+    Current current(device_.number);
+    return make_optimizer(device_, r);
+  }
+  std::unique_ptr<Kernel> prepare(const ProductRequest& r) override {
+    Current current(device_.number);
+    auto kernel = make_product(device_, r);
+    if (!kernel) throw Error(GRAFT_UNAVAILABLE, text("the CUDA column has no product of ", graft::name_of(r.type), " into ", graft::name_of(r.result)));
+    return kernel;
+  }
+  std::unique_ptr<Kernel> prepare_pack(const TensorType& plain, const PackSpec& spec) override {
+    ensure(spec.layout.empty(), "the CUDA column has no layout ", spec.layout);
+    return prepare(ServiceRequest{Service::Convert, {plain}, {{spec.dtype, plain.shape}}, {}, {}});
+  }
+
+  int64_t count_nonfinite(const void* address, const TensorType& type) override {
+    require(storable(type.dtype), "the CUDA column counts NaN in f32 and bf16, not ", graft::name_of(type.dtype));
+    std::lock_guard<std::mutex> guard(counting_);  // one counter
+    Current current(device_.number);
+    check(cudaMemsetAsync(counter_, 0, sizeof *counter_, device_.stream), "clearing memory");
+    cuda::count_nonfinite(device_, address, type.dtype, type.count(), counter_);
+    unsigned long long count = 0;
+    copy_out(&count, counter_, sizeof count);
+    return static_cast<int64_t>(count);
+  }
+
+  void enter_lane(int) override { check(cudaSetDevice(device_.number), "choosing a device"); }
+  void begin_alone() override {}
+  void end_alone() noexcept override {}
+  void synchronize() override {
+    Current current(device_.number);
+    check(cudaStreamSynchronize(device_.stream), "waiting for the device");
+  }
+
+ private:
+  void move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, bool wait) {
+    if (bytes == 0) return;
+    Current current(device_.number);
+    check(cudaMemcpyAsync(to, from, bytes, kind, device_.stream), "copying");
+    if (wait) check(cudaStreamSynchronize(device_.stream), "copying");
+  }
+
+  Device device_;
+  std::string model_, capability_;
+  std::atomic<size_t> held_{0};
+  std::mutex counting_;
+  unsigned long long* counter_ = nullptr;
+};
+
+}  // namespace
+}  // namespace cuda
+
+std::unique_ptr<Column> make_cuda_column(int device) { return std::make_unique<cuda::CudaColumn>(device); }
+
+}  // namespace graft

@@ -1,0 +1,318 @@
+#include "emulated/threads.h"
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "error.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+#if !defined(__x86_64__)
+#error "the emulation of kernels switches stacks on x86-64 alone"
+#endif
+
+// Saves the callee's registers on the stack that runs, its stack pointer in *save, and goes on where `to` was saved. System V ABI:
+// rbx, rbp and r12 to r15 survive a call.
+extern "C" void graft_switch_stack(void** save, void* to);
+asm(R"(
+.text
+.type graft_switch_stack, @function
+graft_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size graft_switch_stack, .-graft_switch_stack
+)");
+
+namespace graft::emulated {
+namespace {
+
+constexpr unsigned kLanes = 32;
+constexpr size_t kStack = 256 << 10;  // reserved; a page is taken when it is touched
+constexpr size_t kGuard = 64;         // bytes of a known value behind each piece of shared memory
+constexpr unsigned char kUntouched = 0xA5;
+
+enum class State : uint8_t { Ready, InWarp, AtBarrier, Done };
+
+struct Fibre {
+  void* stack_pointer;
+  Coordinates index;
+  State state;
+  uint32_t mask;
+  Place place;
+  alignas(16) unsigned char value[kExchanged];
+};
+
+// A piece of shared memory and its guard.
+struct Piece {
+  const void* site;
+  size_t bytes;
+  std::vector<unsigned char> memory;
+  unsigned char* start;
+};
+
+class Block;
+thread_local Block* running = nullptr;
+
+class Block {
+ public:
+  ~Block() {
+    if (stacks_) munmap(stacks_, stack_count_ * kStack);
+  }
+
+  void run(Coordinates index, Coordinates shape, Coordinates grid, size_t dynamic_shared, const std::function<void()>& thread, uint64_t seed) {
+    index_ = index, shape_ = shape, grid_ = grid, thread_ = &thread, seed_ = seed;
+    prepare();
+    pieces_.clear();
+    dynamic_ = piece(nullptr, dynamic_shared, 16);
+    Block* before = running;
+    running = this;
+    try {
+      while (!rounds()) release_barrier();
+    } catch (...) {
+      running = before;
+      forget_stacks();
+      throw;
+    }
+    running = before;
+    for (const Piece& p : pieces_)
+      for (size_t i = 0; i < kGuard; i++)
+        if (p.start[p.bytes + i] != kUntouched) fail(text("shared memory of ", p.bytes, " bytes was written ", i, " bytes behind its end"));
+  }
+
+  // Called by fibres.
+  void wait(State state, uint32_t mask, Place place) {
+    Fibre& f = *current_;
+    f.state = state;
+    f.mask = mask;
+    f.place = place;
+    graft_switch_stack(&f.stack_pointer, scheduler_);
+  }
+  unsigned char* piece(const void* site, size_t bytes, size_t alignment) {
+    for (Piece& p : pieces_)
+      if (p.site == site) {
+        if (p.bytes != bytes) fail("one piece of shared memory was named with two sizes");
+        return p.start;
+      }
+    pieces_.push_back({site, bytes, std::vector<unsigned char>(bytes + kGuard + alignment, 0xFF), nullptr});
+    Piece& p = pieces_.back();
+    p.start = p.memory.data() + (alignment - reinterpret_cast<uintptr_t>(p.memory.data()) % alignment) % alignment;
+    std::memset(p.start + bytes, kUntouched, kGuard);
+    return p.start;
+  }
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(GRAFT_INTERNAL, text("kernel, block (", index_.x, ", ", index_.y, ", ", index_.z, "): ", what));
+  }
+
+  Fibre* current_ = nullptr;
+  Coordinates index_, shape_, grid_;
+  unsigned char* dynamic_ = nullptr;
+
+  int lane() const { return static_cast<int>((current_ - fibres_.data()) % kLanes); }
+  unsigned char* snapshot(int lane) { return snapshots_[(current_ - fibres_.data()) / kLanes * kLanes + lane].value; }
+
+ private:
+  static void begin() {
+    Block* block = running;
+    (*block->thread_)();
+    block->current_->state = State::Done;
+    graft_switch_stack(&block->current_->stack_pointer, block->scheduler_);
+    std::abort();  // a thread that is done is never resumed
+  }
+
+  void prepare() {
+    const size_t n = size_t{shape_.x} * shape_.y * shape_.z;
+    if (stack_count_ < n) {
+      if (stacks_) munmap(stacks_, stack_count_ * kStack);
+      void* p = mmap(nullptr, n * kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      require(p != MAP_FAILED, "the system gives no stacks for ", n, " emulated threads");
+      stacks_ = static_cast<char*>(p);
+      stack_count_ = n;
+    }
+    fibres_.resize(n);
+    snapshots_.resize((n + kLanes - 1) / kLanes * kLanes);
+    for (size_t i = 0; i < n; i++) {
+      Fibre& f = fibres_[i];
+      f.index = Coordinates(static_cast<unsigned>(i % shape_.x), static_cast<unsigned>(i / shape_.x % shape_.y), static_cast<unsigned>(i / shape_.x / shape_.y));
+      f.state = State::Ready;
+      // As graft_switch_stack leaves a stack: six registers, then where to go on; a return address that nobody uses keeps it aligned.
+      void** top = reinterpret_cast<void**>(stacks_ + (i + 1) * kStack - 64);
+      *--top = nullptr;
+      *--top = reinterpret_cast<void*>(&Block::begin);
+      for (int k = 0; k < 6; k++) *--top = nullptr;
+      f.stack_pointer = top;
+    }
+  }
+
+  // Resumes all until each is done or waits at a barrier of the block; whether all are done.
+  bool rounds() {
+    const unsigned count = static_cast<unsigned>(fibres_.size()), warps = (count + kLanes - 1) / kLanes;
+    const unsigned turn = static_cast<unsigned>(seed_ >> 8) | 1;  // odd: i * turn runs through all lanes
+    const unsigned first_warp = static_cast<unsigned>(seed_ % warps);
+    for (unsigned k = 0; k < warps; k++) {
+      const unsigned w = (seed_ & 64) ? (first_warp + k) % warps : (first_warp + warps - k) % warps;
+      const unsigned begin = w * kLanes, end = std::min(count, begin + kLanes);
+      do
+        for (unsigned i = 0; i < kLanes; i++) {
+          const unsigned at = begin + (i * turn + static_cast<unsigned>(seed_)) % kLanes;
+          if (at < end && fibres_[at].state == State::Ready) resume(fibres_[at]);
+        }
+      while (release_warp(begin, end));
+    }
+    for (const Fibre& f : fibres_)
+      if (f.state != State::Done) return false;
+    return true;
+  }
+
+  void resume(Fibre& f) {
+    current_ = &f;
+    graft_switch_stack(&scheduler_, f.stack_pointer);
+  }
+
+  // Lets those lanes go on whose exchange is complete; whether there were any.
+  bool release_warp(unsigned begin, unsigned end) {
+    bool released = false;
+    for (unsigned i = begin; i < end; i++) {
+      if (fibres_[i].state != State::InWarp) continue;
+      const Fibre& first = fibres_[i];
+      bool complete = true;
+      for (unsigned j = begin; j < begin + kLanes && complete; j++)
+        if (first.mask >> (j - begin) & 1) complete = j < end && joins(fibres_[j], first);
+      if (!complete) continue;
+      for (unsigned j = begin; j < end; j++)
+        if (first.mask >> (j - begin) & 1) std::memcpy(snapshots_[j].value, fibres_[j].value, kExchanged);
+      const uint32_t mask = first.mask;
+      for (unsigned j = begin; j < end; j++)
+        if (mask >> (j - begin) & 1) fibres_[j].state = State::Ready;
+      released = true;
+    }
+    return released;
+  }
+  static bool joins(const Fibre& f, const Fibre& first) {
+    return f.state == State::InWarp && f.mask == first.mask && f.place.line == first.place.line && std::strcmp(f.place.file, first.place.file) == 0;
+  }
+
+  // All fibres must wait at the same barrier; they go on.
+  void release_barrier() {
+    const Fibre* waiting = nullptr;
+    for (const Fibre& f : fibres_) {
+      if (f.state == State::InWarp)
+        fail(text("thread ", &f - fibres_.data(), " waits at ", f.place.file, ":", f.place.line, " for lanes of its warp that never come"));
+      if (f.state == State::AtBarrier && !waiting) waiting = &f;
+    }
+    for (const Fibre& f : fibres_) {
+      if (f.state == State::Done)
+        fail(text("thread ", &f - fibres_.data(), " ended, thread ", waiting - fibres_.data(), " waits for it at the barrier ", waiting->place.file, ":", waiting->place.line));
+      if (f.place.line != waiting->place.line || std::strcmp(f.place.file, waiting->place.file) != 0)
+        fail(text("thread ", waiting - fibres_.data(), " waits at the barrier ", waiting->place.file, ":", waiting->place.line, ", thread ",
+                  &f - fibres_.data(), " at ", f.place.file, ":", f.place.line));
+    }
+    for (Fibre& f : fibres_) f.state = State::Ready;
+  }
+
+  // Fibres that were left in the middle of a call leave their frames marked.
+  void forget_stacks() {
+#if defined(__SANITIZE_ADDRESS__)
+    __asan_unpoison_memory_region(stacks_, stack_count_ * kStack);
+#endif
+  }
+
+  std::vector<Fibre> fibres_;
+  struct Snapshot {
+    alignas(16) unsigned char value[kExchanged];
+  };
+  std::vector<Snapshot> snapshots_;
+  std::deque<Piece> pieces_;
+  char* stacks_ = nullptr;
+  size_t stack_count_ = 0;
+  void* scheduler_ = nullptr;
+  const std::function<void()>* thread_ = nullptr;
+  uint64_t seed_ = 0;
+};
+
+std::mutex counting;
+std::set<const void*> seen;
+std::atomic<int64_t> launched{0};
+
+std::atomic<uint64_t>& seed() {
+  static std::atomic<uint64_t> value{[] {
+    const char* given = std::getenv("GRAFT_FIBRE_SEED");
+    return given ? std::strtoull(given, nullptr, 10) : 1ull;
+  }()};
+  return value;
+}
+
+uint64_t mixed(uint64_t z) {  // splitmix64
+  z += 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+const Coordinates& thread_index() { return running->current_->index; }
+const Coordinates& block_index() { return running->index_; }
+const Coordinates& block_shape() { return running->shape_; }
+const Coordinates& grid_shape() { return running->grid_; }
+int lane() { return running->lane(); }
+
+void block_barrier(Place place) { running->wait(State::AtBarrier, 0, place); }
+
+void warp_barrier(uint32_t mask, const void* value, size_t bytes, Place place) {
+  std::memcpy(running->current_->value, value, bytes);
+  running->wait(State::InWarp, mask, place);
+}
+const void* exchanged(int lane) { return running->snapshot(lane); }
+
+void* shared_memory(const void* site, size_t bytes, size_t alignment) { return running->piece(site, bytes, alignment); }
+void* dynamic_shared_memory() { return running->dynamic_; }
+
+void launch(const void* kernel, Coordinates grid, Coordinates block, size_t dynamic_shared, const std::function<void()>& thread) {
+  const int64_t threads = int64_t{block.x} * block.y * block.z;
+  require(threads >= 1 && threads <= 1024, "a block has 1 to 1024 threads, not ", threads);
+  require(grid.y <= 65535 && grid.z <= 65535, "a grid has at most 65535 blocks along y and z, not ", grid.y, " and ", grid.z);
+  static thread_local Block machine;
+  {
+    std::lock_guard<std::mutex> lock(counting);
+    seen.insert(kernel);
+  }
+  const uint64_t order = mixed(seed() ^ static_cast<uint64_t>(launched++));
+  const int64_t blocks = int64_t{grid.x} * grid.y * grid.z;
+  for (int64_t k = 0; k < blocks; k++) {
+    const int64_t i = order & 32 ? k : blocks - 1 - k;
+    const Coordinates index(static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y), static_cast<unsigned>(i / grid.x / grid.y));
+    machine.run(index, block, grid, dynamic_shared, thread, mixed(order + static_cast<uint64_t>(i)));
+  }
+}
+
+uint64_t fibre_seed() { return seed(); }
+void set_fibre_seed(uint64_t value) { seed() = value; }
+size_t kernels_launched() {
+  std::lock_guard<std::mutex> lock(counting);
+  return seen.size();
+}
+int64_t launches() { return launched; }
+
+}  // namespace graft::emulated

@@ -1,0 +1,71 @@
+// What kernel files include in place of the CUDA headers: they compile with nvcc for a GPU, and with g++ for emulated/, which runs
+// them on the CPU. Three things of the language have a form of their own here, as g++ cannot parse the original:
+//   GRAFT_SHARED(type, name, count)     shared memory of a block, `count` elements of it
+//   GRAFT_SHARED_DYNAMIC(type, name)    shared memory whose size the launch gives
+//   launch(kernel, shape, arguments...) enqueues the kernel
+#pragma once
+#if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#define GRAFT_SHARED(type, name, count) __shared__ type name[count]
+#define GRAFT_SHARED_DYNAMIC(type, name)                       \
+  extern __shared__ __align__(16) unsigned char dynamic_shared[]; \
+  type* name = reinterpret_cast<type*>(dynamic_shared)
+#else
+#include "emulated/language.h"
+#include "emulated/runtime.h"
+#endif
+
+#include <cstdint>
+
+#include "error.h"
+
+namespace graft::cuda {
+
+// Storage of a bf16 number: the upper half of the F32 that it stands for.
+struct Bf16 {
+  uint16_t bits;
+};
+
+__device__ __forceinline__ float float_of(float v) { return v; }
+__device__ __forceinline__ float float_of(Bf16 v) { return __uint_as_float(static_cast<unsigned>(v.bits) << 16); }
+
+template <class T>
+__device__ __forceinline__ T stored(float v);
+template <>
+__device__ __forceinline__ float stored<float>(float v) {
+  return v;
+}
+template <>
+__device__ __forceinline__ Bf16 stored<Bf16>(float v) {  // to nearest, ties to even
+  return {__bfloat16_as_ushort(__float2bfloat16_rn(v))};
+}
+
+// Throws what a call of the runtime reports, with what was being done.
+inline void check(cudaError_t status, const char* doing) {
+  if (status != cudaSuccess) throw Error(GRAFT_INTERNAL, text("CUDA, ", doing, ": ", cudaGetErrorString(status)));
+}
+
+struct LaunchShape {
+  int64_t blocks;
+  int threads;
+  size_t shared = 0;  // bytes of dynamic shared memory
+  cudaStream_t stream = nullptr;
+  int64_t rows = 1, layers = 1;  // blocks along y and z, each at most 65535
+};
+
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), const LaunchShape& shape, const Arguments&... arguments) {
+  if (shape.blocks == 0 || shape.rows == 0 || shape.layers == 0) return;
+  const dim3 grid(static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.rows), static_cast<unsigned>(shape.layers));
+#if defined(__CUDACC__)
+  kernel<<<grid, shape.threads, shape.shared, shape.stream>>>(static_cast<Parameters>(arguments)...);
+  check(cudaGetLastError(), "launching a kernel");
+#else
+  emulated::launch(reinterpret_cast<const void*>(kernel), grid, dim3(static_cast<unsigned>(shape.threads)), shape.shared,
+                   [&] { kernel(static_cast<Parameters>(arguments)...); });
+#endif
+}
+
+}  // namespace graft::cuda

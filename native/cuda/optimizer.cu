@@ -1,0 +1,213 @@
+// The optimizer: the arena of trainables in chunks of one segment, a block each; one pass over them. A masked element's memory is not
+// touched, so a warp whose 32 elements are all masked reads their mask and nothing else. With clipping the gradients are read once
+// before. Formulas stand in reference/optimizer.cpp.
+#include "reduce.cuh"
+
+namespace graft::cuda {
+
+enum { kGradients = 0, kAnchor = 1, kMask = 5 };            // inputs
+enum { kWeights = 0, kFirstMoment = 1, kSecondMoment = 2 };  // outputs
+
+constexpr int64_t kChunk = 4096;  // elements
+
+struct Chunk {
+  int64_t offset, mask_bit;  // mask_bit -1: all live
+  int32_t count, segment, group;
+};
+
+struct SegmentRange {
+  int64_t first, last;  // its chunks
+  int64_t born;
+};
+
+struct Update {
+  const Chunk* chunks;
+  const float *gradient, *anchor;  // anchor null: none
+  const uint8_t* mask;
+  float *weight, *first, *second;
+  StepBlock step;
+  const float* clip_factor;  // null: 1
+  const float* corrections;  // per segment: 1 / (1 - b1^t), 1 / sqrt(1 - b2^t)
+  double* norms;             // per chunk: squares of what moved, and of weights; null where nobody watches
+  float momentum, rest1, beta2, rest2, eps;
+  bool nesterov, coupled;
+  __device__ bool live(const Chunk& c, int64_t i) const {
+    const int64_t bit = c.mask_bit + i;
+    return c.mask_bit < 0 || (mask[bit / 8] >> (bit % 8) & 1);
+  }
+};
+
+template <bool kAdam>
+__global__ void __launch_bounds__(kThreads) update(Update u) {
+  const Chunk c = u.chunks[blockIdx.x];
+  const float rate = u.step.rate[c.group], decay = u.step.decay[c.group], pull = u.anchor ? u.step.anchor[c.group] : 0;
+  const float clip = u.clip_factor ? *u.clip_factor : 1;
+  const float first_correction = kAdam ? u.corrections[2 * c.segment] : 1, second_correction = kAdam ? u.corrections[2 * c.segment + 1] : 1;
+  double moved = 0, squares = 0;
+  for (int64_t k = threadIdx.x; k < c.count; k += blockDim.x) {
+    if (!u.live(c, k)) continue;
+    const int64_t i = c.offset + k;
+    const float before = u.weight[i];
+    float w = before, g = clip * u.gradient[i];
+    if (u.anchor) g += pull * (w - u.anchor[i]);
+    if (kAdam) {
+      if (u.coupled) g += decay * w;
+      else w -= rate * decay * w;
+      const float m = u.first[i] + u.rest1 * (g - u.first[i]), v = u.beta2 * u.second[i] + u.rest2 * g * g;
+      u.first[i] = m;
+      u.second[i] = v;
+      w -= rate * (m * first_correction) / (sqrtf(v) * second_correction + u.eps);
+    } else {
+      g += decay * w;
+      if (u.first) {
+        const float m = u.momentum * u.first[i] + g;
+        u.first[i] = m;
+        g = u.nesterov ? g + u.momentum * m : m;
+      }
+      w -= rate * g;
+    }
+    u.weight[i] = w;
+    moved += static_cast<double>(w - before) * (w - before);
+    squares += static_cast<double>(before) * before;
+  }
+  if (!u.norms) return;
+  moved = block_sum(moved);
+  squares = block_sum(squares);
+  if (threadIdx.x == 0) u.norms[2 * blockIdx.x] = moved, u.norms[2 * blockIdx.x + 1] = squares;
+}
+
+__global__ void __launch_bounds__(kThreads) square_sums(Update u, double* squares) {
+  const Chunk c = u.chunks[blockIdx.x];
+  double sum = 0;
+  for (int64_t k = threadIdx.x; k < c.count; k += blockDim.x)
+    if (u.live(c, k)) sum += static_cast<double>(u.gradient[c.offset + k]) * u.gradient[c.offset + k];
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) squares[blockIdx.x] = sum;
+}
+
+// One block.
+__global__ void __launch_bounds__(kThreads) clip_factor(StepBlock step, const double* squares, int64_t chunks, float* factor) {
+  double sum = 0;
+  for (int64_t i = threadIdx.x; i < chunks; i += blockDim.x) sum += squares[i];
+  sum = block_sum(sum);
+  if (threadIdx.x != 0) return;
+  const double norm = sqrt(sum);
+  const float limit = step.header->clip_norm;
+  *step.gradient_norm = static_cast<float>(norm);
+  *factor = limit > 0 && limit < norm + 1e-6 ? static_cast<float>(limit / (norm + 1e-6)) : 1.f;
+}
+
+__global__ void __launch_bounds__(kThreads) bias_corrections(StepBlock step, const SegmentRange* segments, int64_t count, double beta1, double beta2, float* corrections) {
+  const int64_t s = global_thread();
+  if (s >= count) return;
+  const double t = static_cast<double>(step.header->update - segments[s].born);
+  corrections[2 * s] = static_cast<float>(1 / (1 - pow(beta1, t)));
+  corrections[2 * s + 1] = static_cast<float>(1 / sqrt(1 - pow(beta2, t)));
+}
+
+// A block for each segment.
+__global__ void __launch_bounds__(kThreads) watched_sums(const SegmentRange* segments, const double* norms, double* sums) {
+  const SegmentRange s = segments[blockIdx.x];
+  for (int k = 0; k < 2; k++) {
+    double sum = 0;
+    for (int64_t c = s.first + threadIdx.x; c < s.last; c += blockDim.x) sum += norms[2 * c + k];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) sums[2 * blockIdx.x + k] = sum;
+  }
+}
+
+namespace {
+
+class Optimizer : public Kernel {
+ public:
+  Optimizer(const Device& d, const OptimizerRequest& r) : device_(d), request_(r), chunks_(d, chunks_of(r)), segments_(d, ranges_of(r)) {
+    for (const Segment& s : r.segments) masked_ = masked_ || s.mask_offset >= 0;
+  }
+
+  std::string name() const override {
+    const char* names[] = {"sgd", "adam", "adamw"};
+    return std::string("own:") + names[static_cast<int>(request_.kind)] + ":cuda";
+  }
+  size_t scratch_bytes() const override {
+    const size_t chunks = static_cast<size_t>(chunks_.count());
+    return aligned(4) + aligned(8 * static_cast<size_t>(segments_.count())) + aligned(8 * chunks) + aligned(16 * chunks);
+  }
+
+  void run(const Args& a) const override {
+    Current current(device_.number);
+    const int64_t chunks = chunks_.count(), segments = segments_.count();
+    const bool adam = request_.kind != OptimizerKind::Sgd;
+    Cut scratch(a.scratch);
+    float *factor = scratch.take<float>(1), *corrections = scratch.take<float>(2 * segments);
+    double *squares = scratch.take<double>(chunks), *norms = scratch.take<double>(2 * chunks);
+    Update u = numbers(a);
+    if (request_.clip) {
+      launch(square_sums, {chunks, kThreads, 0, device_.stream}, u, squares);
+      launch(clip_factor, {1, kThreads, 0, device_.stream}, *a.step, static_cast<const double*>(squares), chunks, factor);
+      u.clip_factor = factor;
+    }
+    if (adam) {
+      launch(bias_corrections, {ceil_div(segments, kThreads), kThreads, 0, device_.stream}, *a.step, segments_.address(), segments, request_.beta1,
+             request_.beta2, corrections);
+      u.corrections = corrections;
+    }
+    if (request_.watch) u.norms = norms;
+    launch(adam ? update<true> : update<false>, {chunks, kThreads, 0, device_.stream}, u);
+    if (request_.watch)
+      launch(watched_sums, {segments, kThreads, 0, device_.stream}, segments_.address(), static_cast<const double*>(norms), a.step->update_norms);
+  }
+
+ private:
+  static std::vector<Chunk> chunks_of(const OptimizerRequest& r) {
+    std::vector<Chunk> chunks;
+    for (size_t s = 0; s < r.segments.size(); s++) {
+      const Segment& segment = r.segments[s];
+      for (int64_t at = 0; at < segment.count; at += kChunk)
+        chunks.push_back({segment.offset + at, segment.mask_offset < 0 ? -1 : segment.mask_offset + at,
+                          static_cast<int32_t>(std::min(kChunk, segment.count - at)), static_cast<int32_t>(s), segment.group});
+    }
+    return chunks;
+  }
+  static std::vector<SegmentRange> ranges_of(const OptimizerRequest& r) {
+    std::vector<SegmentRange> ranges;
+    int64_t first = 0;
+    for (const Segment& s : r.segments) {
+      const int64_t last = first + ceil_div(s.count, kChunk);
+      ranges.push_back({first, last, s.born});
+      first = last;
+    }
+    return ranges;
+  }
+  Update numbers(const Args& a) const {
+    const bool adam = request_.kind != OptimizerKind::Sgd;
+    Update u{};
+    u.chunks = chunks_.address();
+    u.gradient = static_cast<const float*>(a.in[kGradients]);
+    u.anchor = request_.anchor ? static_cast<const float*>(a.in[kAnchor]) : nullptr;
+    u.mask = masked_ ? static_cast<const uint8_t*>(a.in[kMask]) : nullptr;
+    u.weight = static_cast<float*>(a.out[kWeights]);
+    u.first = adam || request_.momentum != 0 ? static_cast<float*>(a.out[kFirstMoment]) : nullptr;
+    u.second = adam ? static_cast<float*>(a.out[kSecondMoment]) : nullptr;
+    u.step = *a.step;
+    u.momentum = static_cast<float>(request_.momentum);
+    u.rest1 = static_cast<float>(1 - request_.beta1);
+    u.beta2 = static_cast<float>(request_.beta2);
+    u.rest2 = static_cast<float>(1 - request_.beta2);
+    u.eps = static_cast<float>(request_.eps);
+    u.nesterov = request_.nesterov;
+    u.coupled = request_.kind == OptimizerKind::Adam;
+    return u;
+  }
+
+  const Device& device_;
+  OptimizerRequest request_;
+  Table<Chunk> chunks_;
+  Table<SegmentRange> segments_;
+  bool masked_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_optimizer(const Device& d, const OptimizerRequest& r) { return std::make_unique<Optimizer>(d, r); }
+
+}  // namespace graft::cuda
