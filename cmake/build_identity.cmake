@@ -1,7 +1,7 @@
 # What tells this build from others of the same version: a hash of all native sources. GRAFT_BUILD is written into
 # include/graft_build.h of the build folder, from where it goes into the library and, through JavaCPP, into the jar.
 cmake_path(GET CMAKE_CURRENT_LIST_DIR PARENT_PATH identity_root)
-file(GLOB_RECURSE identity_sources CONFIGURE_DEPENDS ${identity_root}/cmake/*.cmake api/* core/* cpu/* include/* reference/*)
+file(GLOB_RECURSE identity_sources CONFIGURE_DEPENDS ${identity_root}/cmake/*.cmake api/* core/* cpu/* cuda/* include/* reference/*)
 list(APPEND identity_sources ${CMAKE_CURRENT_SOURCE_DIR}/CMakeLists.txt)
 list(SORT identity_sources)
 set(identity "")

@@ -1,6 +1,7 @@
 // The C interface to graphs, parameters, plans and sessions: checks handles and calls core.
 #include <cstring>
 
+#include "cuda_library.h"
 #include "graft_build.h"
 #include "handles.h"
 #include "json.h"
@@ -39,6 +40,20 @@ DType dtype_of(int32_t code, const std::string& name) {
   return static_cast<DType>(code);
 }
 
+// A failure to open a device begins with its name.
+template <class Make>
+auto of_device(const std::string& name, Make make) {
+  try {
+    return make();
+  } catch (const Error& e) {
+    throw Error(e.status(), text("device ", name, ": ", e.what()));
+  }
+}
+
+Error no_column(const std::string& name) {
+  return Error(GRAFT_UNAVAILABLE, text("no column ", name, "; there are: cpu, cuda, cuda:N, reference"));
+}
+
 }  // namespace
 
 extern "C" {
@@ -51,13 +66,29 @@ int32_t graft_device_open(const char* column, int32_t threads, int32_t lanes, gr
     std::string name = checked(column, "column");
     require(threads >= 1 && threads <= 1024, "threads are ", threads, "; expected 1 to 1024");
     require(lanes >= 1 && lanes <= 64, "lanes are ", lanes, "; expected 1 to 64");
+    there(out, "out");
+    const std::optional<int> gpu = cuda_device(name);
     std::unique_ptr<Column> made;
     if (name == "cpu") made = make_cpu_column(make_reference_column());
     else if (name == "reference") made = make_reference_column();
-    else throw Error(GRAFT_UNAVAILABLE, text("no column ", name, "; this build has: cpu, reference"));
-    there(out, "out");
-    *out = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads)};
+    else if (gpu) made = of_device(name, [&] { return open_cuda(*gpu); });
+    else throw no_column(name);
+    *out = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads), !gpu};
   });
+}
+
+int32_t graft_device_check(const char* column) {
+  return guard([&] {
+    const std::string name = checked(column, "column");
+    if (name == "cpu" || name == "reference") return;
+    const std::optional<int> gpu = cuda_device(name);
+    if (!gpu) throw no_column(name);
+    of_device(name, [&] { check_cuda(*gpu); });
+  });
+}
+
+int32_t graft_cuda_describe(char* text, int64_t capacity, int64_t* needed) {
+  return guard([&] { give_text(describe_cuda(), text, capacity, needed); });
 }
 
 void graft_device_close(graft_device* device) { delete device; }

@@ -32,6 +32,14 @@ OptimizerKind optimizer_of(int32_t code) {
   }
 }
 
+// The operands are memory of the host.
+Direct& direct_of(graft_device* device) {
+  graft_device& d = checked(device, "device");
+  if (!d.host_memory)
+    throw Error(GRAFT_UNAVAILABLE, text("device ", d.device->column->name(), " has no kernels on memory of the caller; a cpu device has"));
+  return d.device->direct;
+}
+
 LowRankCall low_rank_call(int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width, const int64_t* starts,
                           int64_t adapters, int64_t samples) {
   there(starts, "starts");
@@ -75,7 +83,7 @@ int32_t graft_matmul(graft_device* device, int32_t flags, int32_t activation, do
     call.c = {{"c", c, c_count, result}, c_row, c_step};
     call.bias = {"bias", bias, bias_count};
     call.residual = {"residual", residual, residual_count, result};
-    checked(device, "device").device->direct.product(call);
+    direct_of(device).product(call);
   });
 }
 
@@ -97,7 +105,7 @@ int32_t graft_softmax_cross_entropy(graft_device* device, int64_t rows, int64_t 
     call.target = {"target", target, target_count, static_cast<DType>(target_type)};
     call.class_weight = {"class_weight", class_weight, class_weight_count};
     call.gradient = {"gradient", gradient, gradient_count};
-    const CrossEntropyResult result = checked(device, "device").device->direct.cross_entropy(call);
+    const CrossEntropyResult result = direct_of(device).cross_entropy(call);
     results[0] = result.loss;
     results[1] = result.correct;
   });
@@ -131,7 +139,7 @@ int32_t graft_optimizer_step(graft_device* device, int32_t kind, double momentum
     call.second = {"second", second, second_count};
     call.anchor = {"anchor", anchor, anchor_count};
     call.mask = {"mask", mask, mask_count, DType::U8};
-    *norm = checked(device, "device").device->direct.update(call);
+    *norm = direct_of(device).update(call);
   });
 }
 
@@ -141,7 +149,7 @@ int32_t graft_low_rank_merge(graft_device* device, int64_t rows, int64_t columns
     there(starts, "starts");
     require(slices >= 1 && slices <= 8, "slices are ", slices, "; expected 1 to 8");
     MergeCall call{rows, columns, rank, width, factor, {starts, starts + slices}, {"weight", weight, weight_count}, {"a", a, a_count}, {"b", b, b_count}};
-    checked(device, "device").device->direct.merge(call);
+    direct_of(device).merge(call);
   });
 }
 
@@ -161,7 +169,7 @@ int32_t graft_low_rank_forward(graft_device* device, int64_t rows, int64_t in, i
     call.scales = {"scales", scales, scales_count};
     call.y = {"y", y, y_count};
     call.t = {"t", t, t_count};
-    checked(device, "device").device->direct.low_rank(call);
+    direct_of(device).low_rank(call);
   });
 }
 
@@ -185,7 +193,7 @@ int32_t graft_low_rank_backward(graft_device* device, int64_t rows, int64_t in, 
     call.dx = {"dx", dx, dx_count};
     call.da = {"da", da, da_count};
     call.db = {"db", db, db_count};
-    checked(device, "device").device->direct.low_rank(call);
+    direct_of(device).low_rank(call);
   });
 }
 

@@ -26,7 +26,7 @@ extern "C" {
 #define GRAFT_OK 0
 #define GRAFT_INVALID_ARGUMENT 1 /* the caller's fault: message names the thing, the expected and the actual */
 #define GRAFT_OUT_OF_MEMORY 2    /* refused before allocation, or the system refused */
-#define GRAFT_UNAVAILABLE 3      /* no such column, device, library or file */
+#define GRAFT_UNAVAILABLE 3      /* no such column, device, driver, library or file */
 #define GRAFT_INTERNAL 4         /* a defect of this library */
 
 /* Element types. Sources in files may be any of the float types; parameters are F32. */
@@ -57,8 +57,14 @@ GRAFT_API const char *graft_version(void);
 /* One line about the calling thread's last failed call; valid until its next call. */
 GRAFT_API const char *graft_last_error(void);
 
-/* Opens a column ("cpu" or "reference") with `lanes` teams of `threads` threads each; a lane runs one plan at a time. */
+/* Opens a column ("cpu", "cuda" or "cuda:N" for the GPU that CUDA counts as N, or "reference") with `lanes` teams of `threads` threads
+ * each; a lane runs one plan at a time. A GPU needs libgraft_cuda.so beside this library; where it, a driver or the GPU is missing the
+ * status is GRAFT_UNAVAILABLE, where it has no room GRAFT_OUT_OF_MEMORY, and the message says why in one line. */
 GRAFT_API int32_t graft_device_open(const char *column, int32_t threads, int32_t lanes, graft_device **out);
+/* Whether a column could be opened: the status and message of opening it, as far as they are known without taking memory. */
+GRAFT_API int32_t graft_device_check(const char *column);
+/* JSON: why CUDA cannot be used ("reason", else empty), versions of runtime and driver, and per GPU name, capability, memory_mb, reason. */
+GRAFT_API int32_t graft_cuda_describe(char *text, int64_t capacity, int64_t *needed);
 GRAFT_API void graft_device_close(graft_device *device);
 /* JSON: column, threads, lanes, instruction set, bf16 support, library versions, bytes held. */
 GRAFT_API int32_t graft_device_describe(graft_device *device, char *text, int64_t capacity, int64_t *needed);
@@ -148,7 +154,7 @@ GRAFT_API int32_t graft_session_find_nonfinite(graft_session *session, int32_t p
 /* Runs once with a clock around each step. JSON: microseconds per step. */
 GRAFT_API int32_t graft_session_profile(graft_session *session, int32_t phases, char *text, int64_t capacity, int64_t *needed);
 
-/* Kernels on memory of the caller, without a graph or a plan. An operand is an address that the device reaches and the
+/* Kernels of a cpu or reference device on memory of the caller, without a graph or a plan. An operand is an address that the device reaches and the
  * number of elements that may be touched from there; an address and a count of 0 leave an optional operand out. Nothing is
  * copied and nothing is kept. Small calls run on the calling thread alone, others on a lane of the device; all return when
  * done, and any number of threads may call. What is written may overlap no other operand unless it says so here.

@@ -33,10 +33,20 @@ final class CommonOptions {
     String precision = "f32";
 
     /** What the options came to on this machine. */
-    record Machine(int threads, Precision precision, String note) {
+    record Machine(String device, int threads, Precision precision, String note) {
+        /** The same on the processor, where {@code command} works whatever the device; told where another was asked for. */
+        Machine onProcessor(String command, Terminal terminal) {
+            if (device.equals("cpu")) {
+                return this;
+            }
+            String other = command + " works on the processor, not on " + device;
+            terminal.note(other);
+            return new Machine("cpu", threads, precision, joined(note, other));
+        }
+
         /** Adds the object {@code machine}: what was computed on; its note is null unless something else was asked for. */
         void describe(ObjectNode json) {
-            json.putObject("machine").put("device", "cpu").put("threads", threads)
+            json.putObject("machine").put("device", device).put("threads", threads)
                     .put("precision", precision.name().toLowerCase(Locale.ROOT)).put("note", note);
         }
     }
@@ -55,44 +65,72 @@ final class CommonOptions {
     }
 
     /**
-     * Settles device, threads and precision; a change of what was asked for is told.
+     * Settles device, threads and precision; a change of what was asked for is told, and so is what {@code auto} came to.
      *
      * @throws UnavailableException for a device that is not there
      */
     Machine machine(Terminal terminal) {
-        settleDevice(terminal);
+        String place = settledDevice();
+        String note = device.equals("auto") ? automatic(terminal) : null;
         if (threads != null && threads < 1) {
             throw new IllegalArgumentException("--threads is " + threads + ", expected at least 1");
         }
         int count = threads == null ? Device.defaultThreads() : threads;
         Precision wanted = Choice.of("--precision", precision, Precision.values());
-        if (wanted == Precision.BF16) {
+        if (wanted == Precision.BF16 && place.equals("cpu")) {
             JsonNode details = describe();
             if (!details.path("details").path("bf16").asBoolean()) {
-                String note = "precision bf16: this processor (" + details.path("details").path("isa").asText() + ") has no bf16 arithmetic, f32 is used";
-                terminal.note(note);
-                return new Machine(count, Precision.F32, note);
+                String less = "precision bf16: this processor (" + details.path("details").path("isa").asText() + ") has no bf16 arithmetic, f32 is used";
+                terminal.note(less);
+                return new Machine(place, count, Precision.F32, joined(note, less));
             }
         }
-        return new Machine(count, wanted, null);
+        return new Machine(place, count, wanted, note);
     }
 
     /** What the CPU column says of itself. */
     static JsonNode describe() {
         try (Device cpu = Device.open("cpu", 1, 1)) {
-            return JSON.readTree(cpu.describe());
+            return read(cpu.describe());
+        }
+    }
+
+    /** What there is for the CUDA column, or why there is nothing. */
+    static JsonNode describeCuda() {
+        return read(Device.describeCuda());
+    }
+
+    private static JsonNode read(String described) {
+        try {
+            return JSON.readTree(described);
         } catch (JsonProcessingException e) {
             throw new IllegalStateException("the engine describes its device in something that is not JSON", e);
         }
     }
 
-    private void settleDevice(Terminal terminal) {
-        if (device.equals("auto")) {
-            terminal.note("device auto: this build has no CUDA column, the CPU is used");
-        } else if (device.matches("cuda(:\\d+)?")) {
-            throw new UnavailableException("device " + device + ": this build has no CUDA column; --device cpu runs on the processor");
-        } else {
-            Choice.of("--device", device, List.of("cpu", "cuda", "cuda:0", "auto"));
+    private String settledDevice() {
+        if (device.matches("cuda(:\\d{1,4})?")) {
+            Device.check(device);
+            return device;
         }
+        Choice.of("--device", device, List.of("cpu", "cuda", "cuda:0", "auto"));
+        return "cpu";
+    }
+
+    /** Why {@code auto} is the processor. The GPU is taken only by name as long as no kernel for it has run on one. */
+    private static String automatic(Terminal terminal) {
+        String reason = "the CUDA column has not run on a GPU yet: --device cuda takes this one";
+        try {
+            Device.check("cuda");
+        } catch (UnavailableException e) {
+            reason = e.getMessage();
+        }
+        String note = "device auto: the CPU is used; " + reason;
+        terminal.note(note);
+        return note;
+    }
+
+    private static String joined(String first, String second) {
+        return first == null ? second : first + "; " + second;
     }
 }

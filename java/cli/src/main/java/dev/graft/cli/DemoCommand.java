@@ -28,7 +28,7 @@ final class DemoCommand implements Command {
     @Override
     public int run(CommonOptions common, Terminal terminal) {
         requireFree();
-        CommonOptions.Machine machine = common.machine(terminal);
+        CommonOptions.Machine machine = common.machine(terminal).onProcessor("demo", terminal);
         long start = System.nanoTime();
         try (TemporaryFolder folder = TemporaryFolder.create("graft-demo"); Interruption interruption = Interruption.watch(terminal)) {
             Path backbone = folder.path().resolve("backbone.safetensors");

@@ -27,7 +27,7 @@ final class DemoSourceCommand implements Command {
 
     @Override
     public int run(CommonOptions common, Terminal terminal) {
-        CommonOptions.Machine machine = common.machine(terminal);
+        CommonOptions.Machine machine = common.machine(terminal).onProcessor("demo-source", terminal);
         try (TemporaryFolder folder = TemporaryFolder.create("graft-demo-source")) {
             Path pictures = folder.path().resolve("pictures");
             ShapePictures.source().write(pictures.resolve("train"), Shape.SOURCE, TRAINING, common.seed());

@@ -30,7 +30,7 @@ final class DoctorCommand implements Command {
             row(terminal, json, "bf16", details.path("bf16").asBoolean() ? "yes" : "no: bf16 runs are done in f32");
             details.path("libraries").properties().forEach(l -> row(terminal, json, l.getKey(), l.getValue().asText()));
             row(terminal, json, "available_memory_mb", Long.toString(device.path("available_bytes").asLong() >> 20));
-            row(terminal, json, "cuda", "no CUDA column in this build");
+            cuda(terminal, json);
             json.put("ok", true);
             terminal.result(json);
             return ExitCode.DONE;
@@ -39,6 +39,18 @@ final class DoctorCommand implements Command {
             json.put("ok", false);
             terminal.result(json);
             return ExitCode.NO_ROOM;
+        }
+    }
+
+    private static void cuda(Terminal terminal, ObjectNode json) {
+        JsonNode cuda = CommonOptions.describeCuda();
+        String reason = cuda.path("reason").asText();
+        row(terminal, json, "cuda", reason.isEmpty() ? "runtime " + cuda.path("runtime").asText() + ", driver " + cuda.path("driver").asText() : reason);
+        int number = 0;
+        for (JsonNode gpu : cuda.path("gpus")) {
+            String refused = gpu.path("reason").asText();
+            row(terminal, json, "gpu_" + number++, gpu.path("name").asText() + ", compute capability " + gpu.path("capability").asText() + ", "
+                    + gpu.path("memory_mb").asText() + " MB" + (refused.isEmpty() ? "" : "; not usable: " + refused));
         }
     }
 

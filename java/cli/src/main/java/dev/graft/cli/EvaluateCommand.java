@@ -58,13 +58,14 @@ final class EvaluateCommand implements Command {
         check();
         CommonOptions.Machine machine = common.machine(terminal);
         if (run != null) {
-            try (Predictor predictor = Predictor.open(run, machine.threads(), batch, machine.precision()); Dataset dataset = runData(common)) {
+            try (Predictor predictor = Predictor.open(run, machine.device(), machine.threads(), batch, machine.precision());
+                    Dataset dataset = runData(common)) {
                 return measure(predictor, dataset, machine, terminal);
             }
         }
         Architecture architecture = Models.named(model);
         try (WeightFile file = Bundle.openWeights(weights); Dataset dataset = open(common.seed(), fraction());
-                Device device = Device.open("cpu", machine.threads(), 1)) {
+                Device device = Device.open(machine.device(), machine.threads(), 1)) {
             Card card = CardChoice.of(preprocessing.keys(), preprocessing.file, file, architecture.card());
             int outputs = Heads.outputs(architecture, file);
             List<String> names = Bundle.classNames(file);

@@ -43,7 +43,7 @@ final class MergeCommand implements Command {
 
     @Override
     public int run(CommonOptions common, Terminal terminal) {
-        CommonOptions.Machine machine = common.machine(terminal);
+        CommonOptions.Machine machine = common.machine(terminal).onProcessor("merge", terminal);
         check();
         Path folder = PredictionSource.folder(adapter);
         try (WeightFile file = Bundle.openWeights(weights); PeftFolder peft = PeftFolder.open(folder);

@@ -46,7 +46,7 @@ final class PredictionSource {
     /** What predicts without the adapter. */
     Predictor open(CommonOptions.Machine machine, int batch, Terminal terminal) {
         if (run != null) {
-            return Predictor.open(run, machine.threads(), batch, machine.precision());
+            return Predictor.open(run, machine.device(), machine.threads(), batch, machine.precision());
         }
         Architecture architecture = Models.named(model);
         try (WeightFile file = Bundle.openWeights(weights)) {
@@ -56,7 +56,7 @@ final class PredictionSource {
             Network network = architecture.network(card.crop(), outputs > 0 ? outputs : architecture.classes());
             terminal.note("preprocessing: " + card);
             List<String> classes = named.isEmpty() ? IntStream.range(0, network.classes()).mapToObj(Integer::toString).toList() : named;
-            return Predictor.open(network, file, card, classes, machine.threads(), batch, machine.precision());
+            return Predictor.open(network, file, card, classes, machine.device(), machine.threads(), batch, machine.precision());
         }
     }
 

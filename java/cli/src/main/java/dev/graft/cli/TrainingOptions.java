@@ -99,8 +99,8 @@ final class TrainingOptions {
 
     /** The run that these options describe. */
     FineTuningBuilder builder(CommonOptions common, CommonOptions.Machine machine) {
-        FineTuningBuilder b = FineTuning.of(model).weights(weights).data(data).seed(common.seed()).threads(machine.threads())
-                .precision(machine.precision()).cache(!noCache).preprocessing(preprocessing.keys()).preprocessing(preprocessing.file);
+        FineTuningBuilder b = FineTuning.of(model).weights(weights).data(data).seed(common.seed()).device(machine.device())
+                .threads(machine.threads()).precision(machine.precision()).cache(!noCache).preprocessing(preprocessing.keys()).preprocessing(preprocessing.file);
         put(strategy, b::strategy);
         put(epochs, b::epochs);
         put(batch, b::batch);

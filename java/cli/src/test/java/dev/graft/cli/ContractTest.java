@@ -73,9 +73,14 @@ class ContractTest {
 
     @Test
     void absentDeviceIsAnExitCodeOfItsOwn() {
-        Invocation.of("plan", "--model", "resnet18", "--data", "x", "--device", "cuda").failed(4, "device cuda", "no CUDA column");
-        Invocation.of("--device", "cuda:1", "predict", "--run", "x", "y.png").failed(4, "cuda:1");
+        // no machine has so many GPUs; without CUDA there is a reason that comes before their number
+        Invocation.of("plan", "--model", "resnet18", "--data", "x", "--device", "cuda:9999").failed(4, "device cuda:9999: ");
+        Invocation.of("--device", "cuda:9999", "predict", "--run", "x", "y.png").failed(4, "device cuda:9999: ");
+        for (String command : List.of("demo", "demo-source")) {
+            Invocation.of(command, "--out", "/no/such/folder/x", "--device", "cuda:9999").failed(4, "device cuda:9999: ");
+        }
         Invocation.of("plan", "--model", "resnet18", "--data", "x", "--device", "gpu").failed(2, "--device is gpu");
+        Invocation.of("plan", "--model", "resnet18", "--data", "x", "--device", "cuda:x").failed(2, "--device is cuda:x");
         Invocation auto = Invocation.of("plan", "--model", "resnet18", "--data", "/no/such/folder", "--strategy", "scratch", "--device", "auto")
                 .failed(3, "/no/such/folder");
         assertTrue(auto.err().contains("the CPU is used"), auto.err());
@@ -99,8 +104,12 @@ class ContractTest {
         assertEquals(11_689_512, models.get(0).path("parameters").asLong(), "torchvision's count of resnet18");
         var doctor = Invocation.of("doctor", "--json").done().json();
         assertTrue(doctor.path("ok").asBoolean());
-        for (String key : List.of("java", "natives", "instruction_set", "bf16", "threads", "available_memory_mb", "onednn")) {
+        for (String key : List.of("java", "natives", "instruction_set", "bf16", "threads", "available_memory_mb", "onednn", "cuda")) {
             assertTrue(doctor.hasNonNull(key), key);
         }
+        // it says what --device cuda would, or the versions that it would use
+        Invocation cuda = Invocation.of("plan", "--model", "resnet18", "--data", "/no/such/folder", "--strategy", "scratch", "--device", "cuda");
+        String reason = doctor.path("cuda").asText();
+        assertTrue(reason.startsWith("runtime ") || cuda.err().contains("device cuda: " + reason), reason + "; " + cuda.err());
     }
 }

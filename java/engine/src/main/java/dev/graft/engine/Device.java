@@ -35,10 +35,13 @@ public final class Device implements AutoCloseable {
     /**
      * Opens a column.
      *
-     * @param column {@code "cpu"}, or {@code "reference"}: plain loops, slow, the specification of all operations
+     * @param column {@code "cpu"}; {@code "cuda"} or {@code "cuda:N"}: the GPU that CUDA counts as N, 0 without a number; or
+     *     {@code "reference"}: plain loops, slow, the specification of all operations
      * @param threads of each lane, at least 1
      * @param lanes teams of threads, at least 1
-     * @throws UnavailableException where there is no such column or no native library for this platform
+     * @throws UnavailableException where there is no such column, no native library for this platform, or for a GPU no CUDA column in
+     *     this build, no driver that is new enough, or no such GPU of compute capability 8.0 or newer
+     * @throws OutOfDeviceMemoryException where the GPU has too little free memory to be opened
      */
     public static Device open(String column, int threads, int lanes) {
         Objects.requireNonNull(column, "column");
@@ -46,10 +49,42 @@ public final class Device implements AutoCloseable {
             throw new IllegalArgumentException(
                     "threads and lanes must be at least 1, got " + threads + " threads and " + lanes + " lanes");
         }
-        Natives.load();
+        load(column);
         graft_device pointer = new graft_device(null);
         Status.check(Graft.graft_device_open(column, threads, lanes, pointer));
         return new Device(pointer, column, threads, lanes);
+    }
+
+    /**
+     * Whether a column could be opened, as far as that is known without taking memory for it; returns if so.
+     *
+     * @param column as for {@link #open(String, int, int)}
+     * @throws UnavailableException as that would throw it, with the reason in one line
+     */
+    public static void check(String column) {
+        Objects.requireNonNull(column, "column");
+        load(column);
+        Status.check(Graft.graft_device_check(column));
+    }
+
+    /**
+     * JSON of what there is for the CUDA column: {@code reason}, one line that says why nothing can be used and else empty;
+     * {@code runtime} and {@code driver}, versions of CUDA, and {@code gpus}, a list of {@code name}, {@code capability},
+     * {@code memory_mb} and a {@code reason} of its own. Takes no memory on a GPU.
+     *
+     * @throws UnavailableException where the native libraries do not load
+     */
+    public static String describeCuda() {
+        Natives.loadCuda();
+        return Text.read(Graft::graft_cuda_describe);
+    }
+
+    private static void load(String column) {
+        if (column.startsWith("cuda")) {
+            Natives.loadCuda();
+        } else {
+            Natives.load();
+        }
     }
 
     /** Processors that this process may use at once: the container's quota or all that the JVM sees. */
@@ -77,7 +112,10 @@ public final class Device implements AutoCloseable {
         return new Parameters(this);
     }
 
-    /** Kernels on memory of the caller, without a plan; the same object every time. */
+    /**
+     * Kernels on memory of the caller, without a plan; the same object every time. A GPU's refuse every call with an
+     * {@link UnavailableException}: that memory is the host's.
+     */
     public Kernels kernels() {
         return kernels;
     }

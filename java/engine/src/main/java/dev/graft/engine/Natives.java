@@ -1,6 +1,8 @@
 package dev.graft.engine;
 
 import dev.graft.engine.binding.global.Graft;
+import java.io.IOException;
+import java.net.URL;
 import java.nio.charset.StandardCharsets;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Loader;
@@ -11,7 +13,9 @@ import org.bytedeco.javacpp.Loader;
  */
 final class Natives {
     private static final String FOLDER = "/dev/graft/engine/binding/";
+    private static final String CUDA = "libgraft_cuda.so";
     private static final Outcome OUTCOME = attempt();
+    private static boolean cudaLaid;
 
     private Natives() {}
 
@@ -26,6 +30,24 @@ final class Natives {
     static void load() {
         if (OUTCOME.problem != null) {
             throw new UnavailableException(OUTCOME.problem, OUTCOME.cause);
+        }
+    }
+
+    /**
+     * The same, and lays the library of the CUDA column beside libgraft, which looks for it there. One that is not on the class
+     * path, or cannot be laid there, is missed by libgraft, which says so.
+     */
+    static synchronized void loadCuda() {
+        load();
+        URL library = Natives.class.getResource(FOLDER + Loader.getPlatform() + "/" + CUDA);
+        if (cudaLaid || library == null) {
+            return;
+        }
+        try {
+            Loader.cacheResource(library);
+            cudaLaid = true;
+        } catch (IOException e) {
+            throw new UnavailableException(CUDA + " cannot be unpacked: " + e.getMessage(), e);
         }
     }
 

@@ -232,8 +232,8 @@ public final class FineTuning implements AutoCloseable {
                 LowRankAdapter.of(prepared.published, folder, null);
             }
         }
-        try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.threads(), prepared.settings.train().batch(),
-                prepared.settings.train().precision())) {
+        try (Predictor saved = Predictor.open(prepared.settings.out(), prepared.settings.device(), prepared.settings.threads(),
+                prepared.settings.train().batch(), prepared.settings.train().precision())) {
             firstBatch(pictures -> {
                 if (!Arrays.equals(inMemory.logits(pictures), saved.logits(pictures))) {
                     throw new RunFailed("the saved bundle " + prepared.settings.out() + " answers otherwise than the trained network", null, null);

@@ -49,6 +49,7 @@ public final class FineTuningBuilder {
     private Precision precision = Precision.F32;
     private boolean cache = true;
     private long seed;
+    private String device = "cpu";
     private int threads = Device.defaultThreads();
     private Path out;
     private boolean overwrite;
@@ -224,6 +225,12 @@ public final class FineTuningBuilder {
         return this;
     }
 
+    /** What computes: {@code cpu} (default), or {@code cuda:N} as {@link Device#open(String, int, int)} takes it. */
+    public FineTuningBuilder device(String name) {
+        device = name;
+        return this;
+    }
+
     /** Default what the container may use. */
     public FineTuningBuilder threads(int count) {
         threads = count;
@@ -276,7 +283,7 @@ public final class FineTuningBuilder {
                 precision, cache, seed);
         Augmentation pictures = augmentation != null ? augmentation : Augmentation.parse(headOnly ? "none" : "flip");
         Settings settings = new Settings(model, method.pretrained() ? weights : null, data, method, train, pictures, head, valFraction, out,
-                overwrite, threads);
+                overwrite, device, threads);
         return FineTuning.open(settings, preprocessing, preprocessFile);
     }
 }

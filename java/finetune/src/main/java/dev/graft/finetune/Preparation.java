@@ -65,7 +65,7 @@ final class Preparation implements AutoCloseable {
         this.adapter = settings.method() instanceof LowRankAdaptation method ? adapter(method, published, stages) : null;
         this.data = TrainData.of(dataset.train(), dataset.val(), Pipeline.training(card, settings.augmentation(), settings.train().seed()),
                 Pipeline.evaluation(card), settings.threads());
-        this.device = Device.open("cpu", settings.threads(), 1);
+        this.device = Device.open(settings.device(), settings.threads(), 1);
         try {
             this.parameters = device.parameters();
             this.report = Checkpoint.load(published, file, fresh, settings.train().seed(), parameters);

@@ -24,10 +24,11 @@ import java.util.OptionalDouble;
  * @param valFraction share carved out for validation; empty for the data set's own rule
  * @param out folder of the result
  * @param overwrite whether an old result there is replaced
+ * @param device that computes, as {@link dev.graft.engine.Device#open(String, int, int)} names it
  * @param threads of the engine and of the loader
  */
 public record Settings(String model, Path weights, Path data, Method method, TrainOptions train, Augmentation augmentation,
-                       HeadChoice head, OptionalDouble valFraction, Path out, boolean overwrite, int threads) {
+                       HeadChoice head, OptionalDouble valFraction, Path out, boolean overwrite, String device, int threads) {
     /** All resolved values, under the names of the command's options. */
     public ObjectNode toJson() {
         ObjectNode json = JsonNodeFactory.instance.objectNode();
@@ -49,7 +50,7 @@ public record Settings(String model, Path weights, Path data, Method method, Tra
         json.put("patience", train.patience()).put("accumulate", train.accumulate()).put("clip", train.clip());
         json.put("val-fraction", valFraction.isPresent() ? valFraction.getAsDouble() : null);
         json.put("precision", lower(train.precision())).put("cache", train.cache()).put("seed", train.seed());
-        return json.put("threads", threads).put("out", out == null ? null : out.toString());
+        return json.put("device", device).put("threads", threads).put("out", out == null ? null : out.toString());
     }
 
     private static String lower(Enum<?> constant) {

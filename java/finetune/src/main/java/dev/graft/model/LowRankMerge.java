@@ -1,5 +1,6 @@
 package dev.graft.model;
 
+import dev.graft.engine.Device;
 import dev.graft.engine.LowRankLinear;
 import dev.graft.engine.Parameters;
 import dev.graft.weights.LowRankSum;
@@ -25,8 +26,18 @@ public final class LowRankMerge {
         if (!layer.slices().isEmpty()) {
             update = update.slices(layer.slices().get(0).width(), layer.slices().stream().mapToLong(LowRankLayer.Slice::start).toArray());
         }
-        double largest = LowRankSum.add(store.device().kernels(), update, weight, a, b, sign);
+        double largest = add(store.device(), update, weight, a, b, sign);
         store.write(name, weight);
         return largest;
+    }
+
+    // The arrays are the host's, whatever the store's device is.
+    private static double add(Device device, LowRankLinear update, float[] weight, float[] a, float[] b, int sign) {
+        if (!device.column().startsWith("cuda")) {
+            return LowRankSum.add(device.kernels(), update, weight, a, b, sign);
+        }
+        try (Device host = Device.open("cpu", device.threads(), 1)) {
+            return LowRankSum.add(host.kernels(), update, weight, a, b, sign);
+        }
     }
 }

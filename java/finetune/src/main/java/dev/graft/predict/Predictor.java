@@ -90,24 +90,25 @@ public final class Predictor implements AutoCloseable {
         }
     }
 
-    /** {@link #open(Path, int, int, Precision)} with the container's threads, batches of {@value #BATCH} and F32. */
+    /** {@link #open(Path, String, int, int, Precision)} on the CPU with the container's threads, batches of {@value #BATCH} and F32. */
     public static Predictor open(Path bundle) {
         return open(bundle, Device.defaultThreads(), BATCH);
     }
 
-    /** {@link #open(Path, int, int, Precision)} in F32. */
+    /** {@link #open(Path, String, int, int, Precision)} on the CPU in F32. */
     public static Predictor open(Path bundle, int threads, int batch) {
-        return open(bundle, threads, batch, Precision.F32);
+        return open(bundle, "cpu", threads, batch, Precision.F32);
     }
 
     /**
-     * Opens a bundle on the CPU.
+     * Opens a bundle.
      *
+     * @param device as {@link Device#open(String, int, int)} takes it
      * @param threads that compute, at least 1
      * @param batch pictures a run of the plan; 1 answers single pictures soonest
      * @throws WeightsException if this is no bundle, or it is damaged
      */
-    public static Predictor open(Path bundle, int threads, int batch, Precision precision) {
+    public static Predictor open(Path bundle, String device, int threads, int batch, Precision precision) {
         Bundle opened = Bundle.read(bundle);
         BundleDescription d = opened.description();
         if (!Models.has(d.model())) {
@@ -115,26 +116,27 @@ public final class Predictor implements AutoCloseable {
         }
         Network network = Models.named(d.model()).network(d.card().crop(), d.classes().size());
         try (WeightFile file = WeightFile.open(opened.weights())) {
-            return open(network, file, d.card(), d.classes(), threads, batch, precision);
+            return open(network, file, d.card(), d.classes(), device, threads, batch, precision);
         }
     }
 
     /**
-     * Opens a checkpoint on the CPU: the base of {@linkplain #withAdapter adapters}. The file must stay as it is, open or closed,
+     * Opens a checkpoint: the base of {@linkplain #withAdapter adapters}. The file must stay as it is, open or closed,
      * until the predictor is closed.
      *
      * @param classes a name for each of the network's outputs
+     * @param device as {@link Device#open(String, int, int)} takes it
      * @throws WeightsException if the weights do not fit the network
      */
-    public static Predictor open(Network network, WeightFile weights, Card card, List<String> classes, int threads, int batch,
+    public static Predictor open(Network network, WeightFile weights, Card card, List<String> classes, String device, int threads, int batch,
                                  Precision precision) {
-        Device device = Device.open("cpu", threads, 1);
+        Device opened = Device.open(device, threads, 1);
         try {
-            Parameters parameters = device.parameters();
+            Parameters parameters = opened.parameters();
             Checkpoint.load(network, weights, List.of(), 0, parameters);
-            return new Predictor(network, parameters, card, classes, batch, precision, null, device::close);
+            return new Predictor(network, parameters, card, classes, batch, precision, null, opened::close);
         } catch (RuntimeException | Error e) {
-            device.close();
+            opened.close();
             throw e;
         }
     }
