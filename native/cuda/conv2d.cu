@@ -5,34 +5,38 @@
 
 namespace graft::cuda {
 
+// Positions, taps and channels are counted in 32 bits, which divide several times faster than 64; addresses are not.
+
 // One axis of the window.
 struct Window {
-  int64_t size, kernel, stride, before, dilation, result;
+  int size, kernel, stride, before, dilation, result;
   // The position in x that output p reads through tap r; outside: -1.
-  __device__ int64_t at(int64_t p, int64_t r) const {
-    const int64_t i = p * stride - before + r * dilation;
+  __device__ int at(int p, int r) const {
+    const int i = p * stride - before + r * dilation;
     return i >= 0 && i < size ? i : -1;
   }
   // The output whose tap r reads position i; none: -1.
-  __device__ int64_t output(int64_t i, int64_t r) const {
-    const int64_t t = i + before - r * dilation;
+  __device__ int output(int i, int r) const {
+    const int t = i + before - r * dilation;
     return t >= 0 && t % stride == 0 && t / stride < result ? t / stride : -1;
   }
 };
 
 struct Convolution {
-  int64_t samples, channels, outs, groups, cg, og;  // cg, og: of one group
+  int samples, channels, outs, groups, cg, og;  // cg, og: of one group
   Window h, w;
-  int64_t taps() const { return h.kernel * w.kernel; }
+  int64_t taps() const { return int64_t{h.kernel} * w.kernel; }
+  int64_t outputs() const { return int64_t{samples} * h.result * w.result; }  // positions
+  int64_t inputs() const { return int64_t{samples} * h.size * w.size; }
   // x at window position (r, s) of output position `at` = (sample, p, q), or -1.
-  __device__ int64_t input(int64_t at, int64_t r, int64_t s) const {
-    const int64_t q = at % w.result, p = at / w.result % h.result, n = at / w.result / h.result, i = h.at(p, r), j = w.at(q, s);
-    return i < 0 || j < 0 ? -1 : ((n * h.size + i) * w.size + j) * channels;
+  __device__ int64_t input(int at, int r, int s) const {
+    const int q = at % w.result, row = at / w.result, i = h.at(row % h.result, r), j = w.at(q, s);
+    return i < 0 || j < 0 ? -1 : (int64_t{row / h.result * h.size + i} * w.size + j) * channels;
   }
   // The output at input position `at` that tap (r, s) leads to, or -1.
-  __device__ int64_t output(int64_t at, int64_t r, int64_t s) const {
-    const int64_t j = at % w.size, i = at / w.size % h.size, n = at / w.size / h.size, p = h.output(i, r), q = w.output(j, s);
-    return p < 0 || q < 0 ? -1 : ((n * h.result + p) * w.result + q) * outs;
+  __device__ int64_t output(int at, int r, int s) const {
+    const int j = at % w.size, row = at / w.size, p = h.output(row % h.size, r), q = w.output(j, s);
+    return p < 0 || q < 0 ? -1 : (int64_t{row / h.size * h.result + p} * w.result + q) * outs;
   }
 };
 
@@ -42,10 +46,12 @@ struct PatchRows {
   Convolution z;
   const T* x;
   bool along_k = true;
+  static constexpr int kAtOnce = 1;
   __device__ int64_t start(int64_t group, int64_t) const { return group * z.cg; }
   __device__ float load(int64_t start, int64_t i, int64_t l) const {
-    const int64_t at = z.input(i, l / z.cg / z.w.kernel, l / z.cg % z.w.kernel);
-    return at < 0 ? 0 : float_of(x[at + start + l % z.cg]);
+    const int tap = static_cast<int>(l) / z.cg, c = static_cast<int>(l) % z.cg;
+    const int64_t at = z.input(static_cast<int>(i), tap / z.w.kernel, tap % z.w.kernel);
+    return at < 0 ? 0 : float_of(x[at + start + c]);
   }
 };
 template <class T>
@@ -53,6 +59,7 @@ struct FilterColumns {
   const T* weight;
   int64_t per_group, per_filter;
   bool along_k = true;
+  static constexpr int kAtOnce = 4;
   __device__ int64_t start(int64_t group, int64_t) const { return group * per_group; }
   __device__ float load(int64_t start, int64_t l, int64_t j) const { return float_of(weight[start + j * per_filter + l]); }
 };
@@ -71,10 +78,12 @@ struct OutputRows {
   Convolution z;
   const T* g;
   bool along_k = true;
+  static constexpr int kAtOnce = 1;
   __device__ int64_t start(int64_t group, int64_t) const { return group * z.og; }
   __device__ float load(int64_t start, int64_t i, int64_t l) const {
-    const int64_t at = z.output(i, l / z.og / z.w.kernel, l / z.og % z.w.kernel);
-    return at < 0 ? 0 : float_of(g[at + start + l % z.og]);
+    const int tap = static_cast<int>(l) / z.og, o = static_cast<int>(l) % z.og;
+    const int64_t at = z.output(static_cast<int>(i), tap / z.w.kernel, tap % z.w.kernel);
+    return at < 0 ? 0 : float_of(g[at + start + o]);
   }
 };
 template <class T>
@@ -82,9 +91,11 @@ struct FilterRows {
   Convolution z;
   const T* weight;
   bool along_k = false;
+  static constexpr int kAtOnce = 1;
   __device__ int64_t start(int64_t group, int64_t) const { return group * z.og; }
   __device__ float load(int64_t start, int64_t l, int64_t j) const {
-    const int64_t tap = l / z.og, o = start + l % z.og;
+    const int tap = static_cast<int>(l) / z.og;
+    const int64_t o = start + static_cast<int>(l) % z.og;
     return float_of(weight[(o * z.h.kernel * z.w.kernel + tap) * z.cg + j]);
   }
 };
@@ -102,6 +113,7 @@ struct OutputColumns {
   const T* g;
   int64_t outs, og;
   bool along_k = false;
+  static constexpr int kAtOnce = 4;
   __device__ int64_t start(int64_t group, int64_t) const { return group * og; }
   __device__ float load(int64_t start, int64_t i, int64_t l) const { return float_of(g[l * outs + start + i]); }
 };
@@ -109,6 +121,7 @@ template <class T>
 struct PatchColumns {
   PatchRows<T> patches;
   bool along_k = false;
+  static constexpr int kAtOnce = 1;
   __device__ int64_t start(int64_t group, int64_t part) const { return patches.start(group, part); }
   __device__ float load(int64_t start, int64_t l, int64_t j) const { return patches.load(start, l, j); }
 };
@@ -127,11 +140,11 @@ struct DepthwiseForward {
   const float* bias;
   Result<T> y;
   __device__ void operator()(int64_t i) const {
-    const int64_t o = i % z.outs;
+    const int o = static_cast<int>(i % z.outs), position = static_cast<int>(i / z.outs);
     float sum = bias ? bias[o] : 0;
-    for (int64_t r = 0; r < z.h.kernel; r++)
-      for (int64_t s = 0; s < z.w.kernel; s++) {
-        const int64_t at = z.input(i / z.outs, r, s);
+    for (int r = 0; r < z.h.kernel; r++)
+      for (int s = 0; s < z.w.kernel; s++) {
+        const int64_t at = z.input(position, r, s);
         if (at >= 0) sum += float_of(x[at + o / z.og]) * float_of(weight[(o * z.h.kernel + r) * z.w.kernel + s]);
       }
     y.put(i, sum);
@@ -143,12 +156,12 @@ struct DepthwiseData {
   const T *g, *weight;
   Gradient<T> dx;
   __device__ void operator()(int64_t i) const {
-    const int64_t c = i % z.channels;
+    const int c = static_cast<int>(i % z.channels), position = static_cast<int>(i / z.channels);
     float sum = 0;
-    for (int64_t r = 0; r < z.h.kernel; r++)
-      for (int64_t s = 0; s < z.w.kernel; s++) {
-        const int64_t at = z.output(i / z.channels, r, s);
-        for (int64_t o = c * z.og; at >= 0 && o < (c + 1) * z.og; o++) sum += float_of(g[at + o]) * float_of(weight[(o * z.h.kernel + r) * z.w.kernel + s]);
+    for (int r = 0; r < z.h.kernel; r++)
+      for (int s = 0; s < z.w.kernel; s++) {
+        const int64_t at = z.output(position, r, s);
+        for (int o = c * z.og; at >= 0 && o < (c + 1) * z.og; o++) sum += float_of(g[at + o]) * float_of(weight[(o * z.h.kernel + r) * z.w.kernel + s]);
       }
     dx.put(i, sum);
   }
@@ -158,7 +171,8 @@ struct DepthwiseTerm {  // of dw[o, tap], over output positions
   Convolution z;
   const T *g, *x;
   __device__ void operator()(int64_t tap, int64_t position, int64_t o, float (&v)[1]) const {
-    const int64_t at = z.input(position, tap / z.w.kernel, tap % z.w.kernel);
+    const int t = static_cast<int>(tap);
+    const int64_t at = z.input(static_cast<int>(position), t / z.w.kernel, t % z.w.kernel);
     v[0] = at < 0 ? 0 : float_of(g[position * z.outs + o]) * float_of(x[at + o / z.og]);
   }
 };
@@ -172,21 +186,27 @@ namespace {
 
 enum { kInput, kFilter, kShift };
 
+int small(int64_t size) {
+  require(size <= INT32_MAX, "conv2d: the CUDA column counts positions and channels up to 2^31 - 1, got ", size);
+  return static_cast<int>(size);
+}
+
 Window window(const Request& r, int axis, const char* stride, const char* before, const char* dilation) {
-  return {r.inputs[kInput].shape[axis], r.inputs[kFilter].shape[axis], r.call().integer(stride), r.call().integer(before), r.call().integer(dilation),
-          r.outputs[0].shape[axis]};
+  return {small(r.inputs[kInput].shape[axis]), small(r.inputs[kFilter].shape[axis]), small(r.call().integer(stride)), small(r.call().integer(before)),
+          small(r.call().integer(dilation)), small(r.outputs[0].shape[axis])};
 }
 
 Convolution convolution(const Request& r) {
   Convolution z{};
-  z.samples = r.inputs[kInput].shape[0];
-  z.channels = r.inputs[kInput].shape[3];
-  z.outs = r.inputs[kFilter].shape[0];
-  z.groups = r.call().integer("groups");
+  z.samples = small(r.inputs[kInput].shape[0]);
+  z.channels = small(r.inputs[kInput].shape[3]);
+  z.outs = small(r.inputs[kFilter].shape[0]);
+  z.groups = small(r.call().integer("groups"));
   z.cg = z.channels / z.groups;
   z.og = z.outs / z.groups;
   z.h = window(r, 1, "stride_h", "pad_top", "dilation_h");
   z.w = window(r, 2, "stride_w", "pad_left", "dilation_w");
+  for (int64_t size : {z.outputs(), z.inputs(), z.taps() * std::max(z.cg, z.og), z.outputs() / z.samples * z.h.stride * z.w.stride}) small(size);
   return z;
 }
 
@@ -194,7 +214,7 @@ template <class T>
 std::unique_ptr<Kernel> forward(const Device& d, const Request& r) {
   const Convolution z = convolution(r);
   const bool biased = r.call().has(kShift), depthwise = z.cg == 1 && z.groups > 1;
-  const int64_t positions = z.samples * z.h.result * z.w.result, per_filter = z.taps() * z.cg;
+  const int64_t positions = z.outputs(), per_filter = z.taps() * z.cg;
   return own(d, depthwise ? "depthwise" : "simt:conv2d", 0, [=, &d](const Args& a) {
     const float* bias = biased ? in<float>(a, kShift) : nullptr;
     const T *x = in<T>(a, kInput), *weight = in<T>(a, kFilter);
@@ -209,7 +229,7 @@ template <class T>
 std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
   const Convolution z = convolution(r);
   const bool depthwise = z.cg == 1 && z.groups > 1;
-  const int64_t positions = z.samples * z.h.result * z.w.result, inputs = z.samples * z.h.size * z.w.size, per_filter = z.taps() * z.cg;
+  const int64_t positions = z.outputs(), inputs = z.inputs(), per_filter = z.taps() * z.cg;
   const SumShape columns(1, positions, z.outs), filters(z.taps(), positions, z.outs);
   const size_t scratch = std::max(wants(r, kShift) ? columns.scratch(1) : 0, depthwise && wants(r, kFilter) ? filters.scratch(1) : 0);
   return own(d, depthwise ? "depthwise" : "simt:conv2d", scratch, [=, &d](const Args& a) {
@@ -219,7 +239,7 @@ std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
     float* partial = static_cast<float*>(a.scratch);
     if (db.address) middle_sums<1>(d, columns, partial, ColumnTerm<T>{g, z.outs}, PutColumnSum{db});
     if (depthwise) {
-      if (dw.address) middle_sums<1>(d, filters, partial, DepthwiseTerm<T>{z, g, in<T>(a, kInput)}, PutDepthwise{dw, z.outs, z.h.kernel * z.w.kernel});
+      if (dw.address) middle_sums<1>(d, filters, partial, DepthwiseTerm<T>{z, g, in<T>(a, kInput)}, PutDepthwise{dw, z.outs, z.taps()});
       if (dx.address) over_all(d, inputs * z.channels, DepthwiseData<T>{z, g, in<T>(a, kFilter), dx});
       return;
     }
@@ -227,7 +247,7 @@ std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
       product(d, z.groups, z.og, per_filter, positions, 1, OutputColumns<T>{g, z.outs, z.og}, PatchColumns<T>{{z, in<T>(a, kInput)}},
               StoreFilters{dw, z.og * per_filter, per_filter});
     if (dx.address)
-      product(d, z.groups, inputs, z.cg, z.h.kernel * z.w.kernel * z.og, 1, OutputRows<T>{z, g}, FilterRows<T>{z, in<T>(a, kFilter)},
+      product(d, z.groups, inputs, z.cg, z.taps() * z.og, 1, OutputRows<T>{z, g}, FilterRows<T>{z, in<T>(a, kFilter)},
               StoreInputs<T>{dx, z.channels, z.cg});
   });
 }

@@ -41,10 +41,12 @@ struct Dropout {
     const int64_t sample = block / blocks_per_sample, first = block % blocks_per_sample * 4;
     float u[4];
     philox_uniforms(philox_key(header->seed, operation), row_id[sample], header->visit, per_row ? 0u : static_cast<uint32_t>(first / 4), u);
-    for (int k = 0; k < 4 && first + k < per_sample; k++) {
+#pragma unroll
+    for (int k = 0; k < 4; k++) {
+      if (first + k >= per_sample) continue;
       const int64_t i = sample * per_sample + first + k;
       const float v = x2 ? float_of(x[i]) + float_of(x2[i]) : float_of(x[i]);
-      y.put(i, u[per_row ? 0 : k] >= rate ? keep * v : 0);
+      y.put(i, (per_row ? u[0] : u[k]) >= rate ? keep * v : 0);
     }
   }
 };

@@ -29,8 +29,11 @@ struct StoreThrough {
   __device__ void put(int64_t, int64_t row, int64_t k, float sum) const {
     const int64_t g = through ? u.adapter_of(row) : -1;
     if (g >= 0) {
+      const float* left = through + row * u.columns();
+      const T* right = a + u.at_a(g, 0, k);
       float update = 0;
-      for (int64_t j = 0; j < u.columns(); j++) update += through[row * u.columns() + j] * float_of(a[u.at_a(g, j, k)]);
+#pragma unroll 1
+      for (int j = 0; j < static_cast<int>(u.columns()); j++, right += u.in) update += left[j] * float_of(*right);
       sum += u.scale(g) * update;
     }
     dx.put(row * u.in + k, sum);

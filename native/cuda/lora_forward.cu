@@ -27,8 +27,11 @@ struct StoreUpdated {
     const int64_t g = u.adapter_of(row), slice = u.slice_of(n);
     if (bias) sum += bias[n];
     if (g >= 0 && slice >= 0) {
+      const float* left = t + row * u.columns() + slice * u.rank;
+      const T* right = b + u.at_b(g, slice, n, 0);
       float update = 0;
-      for (int64_t j = 0; j < u.rank; j++) update += t[row * u.columns() + slice * u.rank + j] * float_of(b[u.at_b(g, slice, n, j)]);
+#pragma unroll 1
+      for (int j = 0; j < static_cast<int>(u.rank); j++) update += left[j] * float_of(right[j]);
       sum += u.scale(g) * update;
     }
     y.put(row * u.out + n, g == -2 ? NAN : sum);

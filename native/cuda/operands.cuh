@@ -72,7 +72,8 @@ const T* in(const Args& a, size_t i) {
   return static_cast<const T*>(a.in[i]);
 }
 
-// Four neighbouring elements at once, 16 bytes of F32 or 8 of BF16: `whole` says that all operands are aligned to that.
+// Four neighbouring elements at once, 16 bytes of F32 or 8 of BF16: `whole` says that all operands are aligned to that. Loops run to
+// four whatever the count, so that the elements stay in registers.
 struct Four {
   float v[4];
 };
@@ -83,7 +84,9 @@ __device__ __forceinline__ Four load4(const float* p, int64_t i, int count, bool
     const float4 q = *reinterpret_cast<const float4*>(p + i);
     x.v[0] = q.x, x.v[1] = q.y, x.v[2] = q.z, x.v[3] = q.w;
   } else {
-    for (int k = 0; k < count; k++) x.v[k] = p[i + k];
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      if (k < count) x.v[k] = p[i + k];
   }
   return x;
 }
@@ -93,7 +96,9 @@ __device__ __forceinline__ Four load4(const Bf16* p, int64_t i, int count, bool 
     const ushort4 q = *reinterpret_cast<const ushort4*>(p + i);
     x.v[0] = float_of(Bf16{q.x}), x.v[1] = float_of(Bf16{q.y}), x.v[2] = float_of(Bf16{q.z}), x.v[3] = float_of(Bf16{q.w});
   } else {
-    for (int k = 0; k < count; k++) x.v[k] = float_of(p[i + k]);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      if (k < count) x.v[k] = float_of(p[i + k]);
   }
   return x;
 }
@@ -101,14 +106,18 @@ __device__ __forceinline__ void store4(float* p, int64_t i, int count, bool whol
   if (whole && count == 4) {
     *reinterpret_cast<float4*>(p + i) = float4{x.v[0], x.v[1], x.v[2], x.v[3]};
   } else {
-    for (int k = 0; k < count; k++) p[i + k] = x.v[k];
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      if (k < count) p[i + k] = x.v[k];
   }
 }
 __device__ __forceinline__ void store4(Bf16* p, int64_t i, int count, bool whole, const Four& x) {
   if (whole && count == 4) {
     *reinterpret_cast<ushort4*>(p + i) = ushort4{stored<Bf16>(x.v[0]).bits, stored<Bf16>(x.v[1]).bits, stored<Bf16>(x.v[2]).bits, stored<Bf16>(x.v[3]).bits};
   } else {
-    for (int k = 0; k < count; k++) p[i + k] = stored<Bf16>(x.v[k]);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+      if (k < count) p[i + k] = stored<Bf16>(x.v[k]);
   }
 }
 

@@ -11,6 +11,7 @@ struct UnaryForward {
   float slope;
   __device__ void operator()(int64_t i, int count, bool whole) const {
     Four v = load4(x, i, count, whole);
+#pragma unroll
     for (float& e : v.v) e = activate(activation, slope, e);
     store4(y, i, count, whole, v);
   }
@@ -30,6 +31,7 @@ struct UnaryBackward {
       const Four second = load4(dout2, i, count, whole);
       for (int k = 0; k < 4; k++) g.v[k] += second.v[k];
     }
+#pragma unroll
     for (int k = 0; k < 4; k++) g.v[k] *= from_x ? slope_from_x(activation, v.v[k]) : slope_from_result(activation, slope, v.v[k]);
     if (dx.accumulate) {
       const Four before = load4(static_cast<const T*>(dx.address), i, count, whole);

@@ -1,7 +1,8 @@
 // Matrix products in exact F32: c[i, j] = sum over l of a[i, l] b[l, j], operands read and results taken by functors, so that a layout,
 // a convolution's window or an epilogue is no kernel of its own.
-//   A: start(batch, part), load(start, i, l), along_k: whether neighbouring l are neighbours in memory
-//   B: start(batch, part), load(start, l, j), along_k
+//   A: start(batch, part), load(start, i, l), along_k: whether neighbouring l are neighbours in memory, kAtOnce: loads of a thread
+//      that are under way together
+//   B: start(batch, part), load(start, l, j), along_k, kAtOnce
 //   C: start(batch), put(start, i, j, sum)
 // `parts` products are added up for each c: where one matrix is shared by a batch, its gradient is their sum.
 // A block of 256 threads makes 64 x 64 results, each thread 4 x 4, from slices of 16 in shared memory.
@@ -25,11 +26,13 @@ __global__ void __launch_bounds__(kThreads) tile_product(int64_t m, int64_t n, i
   for (int64_t part = 0; part < parts; part++) {
     const int64_t start_a = a.start(batch, part), start_b = b.start(batch, part);
     for (int64_t first_l = 0; first_l < k; first_l += kSlice) {
+#pragma unroll A::kAtOnce
       for (int e = t; e < kTile * kSlice; e += kThreads) {
         const int x = a.along_k ? e / kSlice : e % kTile, l = a.along_k ? e % kSlice : e / kTile;
         const int64_t i = first_i + x, at = first_l + l;
         tile_a[l * kPadded + x] = i < m && at < k ? a.load(start_a, i, at) : 0;
       }
+#pragma unroll B::kAtOnce
       for (int e = t; e < kTile * kSlice; e += kThreads) {
         const int x = b.along_k ? e / kSlice : e % kTile, l = b.along_k ? e % kSlice : e / kTile;
         const int64_t j = first_j + x, at = first_l + l;
@@ -40,14 +43,18 @@ __global__ void __launch_bounds__(kThreads) tile_product(int64_t m, int64_t n, i
       for (int l = 0; l < kSlice; l++) {
         const float4 x = *reinterpret_cast<const float4*>(tile_a + l * kPadded + row), y = *reinterpret_cast<const float4*>(tile_b + l * kPadded + column);
         const float left[kEach] = {x.x, x.y, x.z, x.w}, right[kEach] = {y.x, y.y, y.z, y.w};
+#pragma unroll
         for (int i = 0; i < kEach; i++)
+#pragma unroll
           for (int j = 0; j < kEach; j++) sum[i][j] += left[i] * right[j];
       }
       __syncthreads();
     }
   }
   const int64_t start = c.start(batch);
+#pragma unroll
   for (int i = 0; i < kEach; i++)
+#pragma unroll
     for (int j = 0; j < kEach; j++)
       if (first_i + row + i < m && first_j + column + j < n) c.put(start, first_i + row + i, first_j + column + j, sum[i][j]);
 }
@@ -78,6 +85,7 @@ struct Starts {
 // A matrix whose element (i, l) lies at i * row + l * column.
 template <class T>
 struct Matrix {
+  static constexpr int kAtOnce = 4;
   const T* p;
   int64_t row, column;
   bool along_k;
