@@ -18,6 +18,7 @@ __global__ void __launch_bounds__(kThreads) tile_product(int64_t m, int64_t n, i
                                                          const __grid_constant__ C c) {
   GRAFT_SHARED(float, tile_a, kSlice * kPadded);
   GRAFT_SHARED(float, tile_b, kSlice * kPadded);
+  GRAFT_SHARED(float, results, kTile * kPadded);
   const int64_t tiles_m = (m + kTile - 1) / kTile, tiles_n = (n + kTile - 1) / kTile;
   const int64_t batch = blockIdx.x / tiles_n / tiles_m;
   const int64_t first_i = blockIdx.x / tiles_n % tiles_m * kTile, first_j = blockIdx.x % tiles_n * kTile;
@@ -51,12 +52,18 @@ __global__ void __launch_bounds__(kThreads) tile_product(int64_t m, int64_t n, i
       __syncthreads();
     }
   }
-  const int64_t start = c.start(batch);
+  // By way of shared memory, so that neighbouring threads put neighbouring results, and so that one put is compiled in place of sixteen.
 #pragma unroll
   for (int i = 0; i < kEach; i++)
 #pragma unroll
-    for (int j = 0; j < kEach; j++)
-      if (first_i + row + i < m && first_j + column + j < n) c.put(start, first_i + row + i, first_j + column + j, sum[i][j]);
+    for (int j = 0; j < kEach; j++) results[(row + i) * kPadded + column + j] = sum[i][j];
+  __syncthreads();
+  const int64_t start = c.start(batch);
+#pragma unroll 1
+  for (int e = t; e < kTile * kTile; e += kThreads) {
+    const int i = e / kTile, j = e % kTile;
+    if (first_i + i < m && first_j + j < n) c.put(start, first_i + i, first_j + j, results[i * kPadded + j]);
+  }
 }
 
 template <class A, class B, class C>
