@@ -60,8 +60,8 @@ endif()
 function(graft_cuda_library target sources)
   add_library(${target} SHARED ${sources})
   # what ptxas must not report is an error of the build
-  set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER "${graft_checkout}/cmake/ptxas_gate;${CMAKE_CUDA_COMPILER_LAUNCHER}"
-                        CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}")
+  set(launcher ${graft_checkout}/cmake/ptxas_gate ${CMAKE_CUDA_COMPILER_LAUNCHER})
+  set_target_properties(${target} PROPERTIES CUDA_COMPILER_LAUNCHER "${launcher}")
   target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CUDA>:-Xptxas=-v,-warn-spills,-warn-lmem-usage --fatbin-options=-compress-mode=size -Xcompiler=-march=x86-64-v2>)
   target_include_directories(${target} PRIVATE cuda)
