@@ -35,7 +35,9 @@ final class Natives {
 
     /**
      * The same, and lays the library of the CUDA column beside libgraft, which looks for it there. One that is not on the class
-     * path, or cannot be laid there, is missed by libgraft, which says so.
+     * path is missed by libgraft, which says so.
+     *
+     * @throws UnavailableException as {@link #load()}, and where the library cannot be unpacked
      */
     static synchronized void loadCuda() {
         load();
