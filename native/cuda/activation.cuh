@@ -10,7 +10,8 @@ constexpr float kRootTwoByPi = 0.79788456080286536f, kGeluCubic = 0.044715f;  //
 
 __device__ __forceinline__ float sigmoid(float x) {
   const float e = expf(-fabsf(x));  // no overflow on either side
-  return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+  const float inverse = __fdividef(1.f, 1 + e);  // of a number from 1 to 2: two units in the last place, and no subroutine
+  return x >= 0 ? inverse : e * inverse;
 }
 
 __device__ __forceinline__ float activate(Activation activation, float slope, float x) {

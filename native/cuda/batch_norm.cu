@@ -60,7 +60,7 @@ struct Normalise {
   Result<T> y;
   Channel channel;
   const float *weight, *bias;
-  int64_t channels;
+  Divisor channels;
   __device__ void operator()(int64_t i) const {
     const int64_t c = i % channels;
     y.put(i, (float_of(x[i]) - channel.means[c]) * channel.rstd(c) * weight[c] + bias[c]);
@@ -113,7 +113,7 @@ struct NormData {
   Channel channel;
   const float *weight, *mean_g, *mean_gx;
   LiveRows live;
-  int64_t channels;
+  Divisor channels;
   __device__ void operator()(int64_t i) const {
     const int64_t row = i / channels, c = i % channels;
     float v = g(i);

@@ -8,7 +8,8 @@ namespace graft::cuda {
 struct Spread {
   int rank;
   bool same;
-  int64_t size[kMaxRank], step[kMaxRank];  // of the result; of the operand, 0 where it is spread
+  Divisor size[kMaxRank];
+  int64_t step[kMaxRank];  // of the result; of the operand, 0 where it is spread
   __device__ int64_t operator()(int64_t i) const {
     if (same) return i;
     int64_t at = 0;
@@ -64,11 +65,12 @@ struct PutSum {
 // The axes of the result in two groups: those that the operand has, and those that it was spread along.
 struct Axes {
   int kept, summed;
-  int64_t kept_size[kMaxRank], kept_step[kMaxRank], summed_size[kMaxRank], summed_step[kMaxRank];  // steps in the result
+  Divisor kept_size[kMaxRank], summed_size[kMaxRank];
+  int64_t kept_step[kMaxRank], summed_step[kMaxRank];  // in the result
   int64_t summed_count;
 };
 
-__device__ inline int64_t place(int64_t i, int count, const int64_t* size, const int64_t* step) {
+__device__ inline int64_t place(int64_t i, int count, const Divisor* size, const int64_t* step) {
   int64_t at = 0;
   for (int d = count - 1; d >= 0; d--) {
     at += i % size[d] * step[d];

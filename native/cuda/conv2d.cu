@@ -178,7 +178,8 @@ struct DepthwiseTerm {  // of dw[o, tap], over output positions
 };
 struct PutDepthwise {
   Gradient<float> dw;
-  int64_t outs, taps;
+  Divisor outs;
+  int64_t taps;
   __device__ void operator()(int64_t i, const double (&sums)[1]) const { dw.put(i % outs * taps + i / outs, static_cast<float>(sums[0])); }
 };
 

@@ -9,7 +9,7 @@ namespace graft::cuda {
 enum { kLogits, kTarget, kClassWeight };
 
 struct CrossEntropy {
-  int64_t rows, classes, ignore;
+  int64_t rows, classes, ignore;  // classes: below 2^31
   const int32_t* labels;  // null: soft targets
   const float *targets, *weight;
   float smoothing;
@@ -33,15 +33,15 @@ struct ClassShare {
 // The largest value and the first place where it stands.
 struct Best {
   float value;
-  int64_t at;
-  __device__ void join(float v, int64_t i) {
+  int at;
+  __device__ void join(float v, int i) {
     if (v > value || (v == value && i < at)) value = v, at = i;
   }
 };
 
 __device__ inline Best block_best(Best b) {
   GRAFT_SHARED(float, values, 32);
-  GRAFT_SHARED(int64_t, places, 32);
+  GRAFT_SHARED(int, places, 32);
   const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   for (int by = 16; by > 0; by /= 2) b.join(__shfl_xor_sync(kAllLanes, b.value, by), __shfl_xor_sync(kAllLanes, b.at, by));
   __syncthreads();
@@ -53,7 +53,7 @@ __device__ inline Best block_best(Best b) {
 
 // kHeld: the row lies in dynamic shared memory, `classes` F32 long.
 template <class T, bool kHeld>
-__global__ void __launch_bounds__(1024) cross_entropy(CrossEntropy ce, LossStep loss, const T* logits, T* gradient, const LossNumbers* numbers, double* sums, float* correct) {
+__global__ void __launch_bounds__(512) cross_entropy(const __grid_constant__ CrossEntropy ce, const __grid_constant__ LossStep loss, const T* logits, T* gradient, const LossNumbers* numbers, double* sums, float* correct) {
   GRAFT_SHARED_DYNAMIC(float, held);
   const int64_t row = blockIdx.x, start = row * ce.classes;
   const float weight = loss.row_weight(row);
@@ -62,8 +62,9 @@ __global__ void __launch_bounds__(1024) cross_entropy(CrossEntropy ce, LossStep 
     if (threadIdx.x == 0) sums[row] = 0, correct[row] = 0;
     return;
   }
-  Best best{-INFINITY, ce.classes}, target{-INFINITY, ce.classes};
-  for (int64_t k = threadIdx.x; k < ce.classes; k += blockDim.x) {
+  const int classes = static_cast<int>(ce.classes);
+  Best best{-INFINITY, classes}, target{-INFINITY, classes};
+  for (int k = static_cast<int>(threadIdx.x); k < classes; k += blockDim.x) {
     const float x = float_of(logits[start + k]);
     if (kHeld) held[k] = x;
     best.join(x, k);
@@ -72,7 +73,7 @@ __global__ void __launch_bounds__(1024) cross_entropy(CrossEntropy ce, LossStep 
   best = block_best(best);  // a barrier: the row is held
   if (!ce.labels) target = block_best(target);
   float exponentials = 0, shares = 0, crossed = 0;  // crossed: sum of share * (x - max)
-  for (int64_t k = threadIdx.x; k < ce.classes; k += blockDim.x) {
+  for (int k = static_cast<int>(threadIdx.x); k < classes; k += blockDim.x) {
     const float x = (kHeld ? held[k] : float_of(logits[start + k])) - best.value, share = ce.share(row, k), e = expf(x);
     exponentials += e;
     shares += share;
@@ -89,7 +90,7 @@ __global__ void __launch_bounds__(1024) cross_entropy(CrossEntropy ce, LossStep 
   if (!gradient) return;
   const float factor = static_cast<float>(static_cast<double>(loss.step.loss_weight[loss.index]) * weight / numbers->divisor);
   const float scale = shares / exponentials;
-  for (int64_t k = threadIdx.x; k < ce.classes; k += blockDim.x) {
+  for (int k = static_cast<int>(threadIdx.x); k < classes; k += blockDim.x) {
     const float e = kHeld ? held[k] : expf(float_of(logits[start + k]) - best.value);
     gradient[start + k] = stored<T>(factor * (e * scale - ce.share(row, k)));
   }
@@ -106,7 +107,7 @@ std::unique_ptr<Kernel> typed(const Device& d, const Request& r) {
   ce.smoothing = static_cast<float>(r.call().number("label_smoothing"));
   const bool soft = r.inputs[kTarget].dtype != DType::I32, weighted = r.call().has(kClassWeight), gradient = r.pass == Pass::Loss && wants(r, kLogits);
   const int64_t rows_per_sample = ce.rows / r.batch;
-  const int index = r.loss_index, threads = ce.classes <= 128 ? 32 : ce.classes <= 1024 ? 128 : ce.classes <= 8192 ? 256 : 1024;
+  const int index = r.loss_index, threads = ce.classes <= 128 ? 32 : ce.classes <= 1024 ? 128 : ce.classes <= 8192 ? 256 : 512;
   const size_t row_bytes = 4 * static_cast<size_t>(ce.classes), reserved = 4096;  // the block's own sums
   const bool held = row_bytes + reserved <= d.most_shared;
   if (held && row_bytes + reserved > (48 << 10)) {

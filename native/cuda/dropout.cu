@@ -34,7 +34,8 @@ struct Dropout {
   const StepHeader* header;
   const int64_t* row_id;
   uint64_t operation;
-  int64_t per_sample, blocks_per_sample;
+  int64_t per_sample;
+  Divisor blocks_per_sample;
   float rate, keep;
   bool per_row;  // one number for the whole sample
   __device__ void operator()(int64_t block) const {

@@ -8,7 +8,8 @@ struct EmbedForward {
   const T* x;
   const float *token, *position;
   T* y;
-  int64_t prefix, whole;  // elements of the prefix, of a sample of the result
+  int64_t prefix;
+  Divisor whole;  // elements of the prefix, of a sample of the result
   __device__ void operator()(int64_t at) const {
     const int64_t n = at / whole, i = at % whole;
     const float v = i < prefix ? token[i] : float_of(x[n * (whole - prefix) + i - prefix]);
@@ -20,10 +21,9 @@ template <class T>
 struct EmbedBackward {
   Incoming<T> g;
   Gradient<T> dx;
-  int64_t prefix, whole;
-  __device__ void operator()(int64_t at) const {
-    const int64_t own = whole - prefix;
-    dx.put(at, g(at / own * whole + prefix + at % own));
+  int64_t prefix;
+  Divisor own;  // elements of a sample without the prefix
+  __device__ void operator()(int64_t at) const { dx.put(at, g(at / own * (prefix + own) + prefix + at % own));
   }
 };
 
@@ -58,7 +58,7 @@ std::unique_ptr<Kernel> embed(const Device& d, const Request& r) {
     const Incoming<T> g = incoming<T>(r, a);
     const PutTokens sums{gradient_of<float>(r, a, 1), gradient_of<float>(r, a, 2), prefix};
     if (sums.token.address || sums.position.address) middle_sums<1>(d, s, static_cast<float*>(a.scratch), OverSamples<T>{g, whole}, sums);
-    const EmbedBackward<T> f{g, gradient_of<T>(r, a, 0), prefix, whole};
+    const EmbedBackward<T> f{g, gradient_of<T>(r, a, 0), prefix, whole - prefix};
     if (f.dx.address) over_all(d, samples * (whole - prefix), f);
   });
 }

@@ -7,7 +7,8 @@ namespace graft::cuda {
 constexpr int kMostSlices = 8;
 
 struct Branch {
-  int64_t rows, in, out, rank, slices, width, adapters, rows_per_sample;
+  int64_t rows, out, adapters;
+  Divisor in, rank, slices, width, rows_per_sample;
   int64_t starts[kMostSlices];  // of the slices, columns of the result
   float factor;
   const int32_t* adapter = nullptr;  // per sample; null: the one update for all rows

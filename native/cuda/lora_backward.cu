@@ -64,6 +64,7 @@ struct GroupedB {
   __device__ void operator()(int64_t at) const {
     const int64_t j = at % u.rank, n = at / u.rank % u.width, slice = at / u.rank / u.width % u.slices, adapter = at / u.rank / u.width / u.slices;
     float sum = 0;
+#pragma unroll 1
     for (int64_t row = 0; row < u.rows; row++)
       if (u.adapter_of(row) == adapter) sum += float_of(g[row * u.out + u.starts[slice] + n]) * t[row * u.columns() + slice * u.rank + j];
     db.put(at, u.scale(adapter) * sum);

@@ -13,13 +13,13 @@ struct LossNumbers {
 struct LossStep {
   StepBlock step;
   int index;  // of the loss
-  int64_t rows_per_sample;
+  Divisor rows_per_sample;
   __device__ float row_weight(int64_t row) const { return step.row_weight[row / rows_per_sample]; }
 };
 
 // share(row, invalid) is what a row that counts adds to the divisor before its weight. One block.
 template <class Share>
-__global__ void __launch_bounds__(kThreads) loss_divisor(LossStep loss, int64_t rows, double per_row, Share share, LossNumbers* numbers) {
+__global__ void __launch_bounds__(kThreads) loss_divisor(const __grid_constant__ LossStep loss, int64_t rows, double per_row, const __grid_constant__ Share share, LossNumbers* numbers) {
   double sum = 0;
   int invalid = 0;
   for (int64_t r = threadIdx.x; r < rows; r += blockDim.x) {
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads) loss_divisor(LossStep loss, int64_t 
 
 // The sums over `count` parts, in their order by threads. One block.
 template <class T>
-__global__ void __launch_bounds__(kThreads) loss_finish(LossStep loss, int64_t count, const double* sums, const float* correct, const LossNumbers* numbers, T* out) {
+__global__ void __launch_bounds__(kThreads) loss_finish(const __grid_constant__ LossStep loss, int64_t count, const double* sums, const float* correct, const LossNumbers* numbers, T* out) {
   double sum = 0;
   float hits = 0;
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) {

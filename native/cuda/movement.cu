@@ -6,8 +6,11 @@ namespace graft::cuda {
 // Element (o, i, k) of a part of one tensor [outer, to_size, inner], beginning at to_begin along the middle axis, is element
 // (o, (i * times + offset) / every, k) of another [outer, from_size, inner], or 0 where that is no element of it.
 struct Relocation {
-  int64_t outer, count, inner, to_size, to_begin, from_size;
-  int64_t times = 1, offset = 0, every = 1;
+  int64_t outer;
+  Divisor count, inner;
+  int64_t to_size, to_begin, from_size;
+  int64_t times = 1, offset = 0;
+  Divisor every = 1;
 };
 
 template <class T>
@@ -31,7 +34,8 @@ struct Relocate {
 template <class T>
 struct Transpose {
   int rank;
-  int64_t size[kMaxRank], step[kMaxRank];
+  Divisor size[kMaxRank];
+  int64_t step[kMaxRank];
   const T *x, *x2;
   Gradient<T> y;
   bool backward;

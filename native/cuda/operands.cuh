@@ -1,6 +1,7 @@
 // Operands of a kernel: what it reads, and what happens to what it writes.
 #pragma once
 #include "activation.cuh"
+#include "divisor.h"
 #include "kernels.h"
 
 namespace graft::cuda {

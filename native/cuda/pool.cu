@@ -6,11 +6,15 @@ namespace graft::cuda {
 
 // One axis of the windows, as reference/pool.cpp lays them.
 struct PoolAxis {
-  int64_t size, kernel, stride, before, after, result;
+  Divisor size;
+  int64_t kernel;
+  Divisor stride;
+  int64_t before, after;
+  Divisor result;
   __device__ int64_t start(int64_t p) const { return p * stride - before; }
   __device__ int64_t first(int64_t i) const {  // of the outputs whose windows hold position i
-    const int64_t p = (i + before - kernel + stride) / stride;
-    return p < 0 ? 0 : p;
+    const int64_t from = i + before - kernel;
+    return from < 0 ? 0 : from / stride + 1;
   }
   __device__ int64_t last(int64_t i) const {
     const int64_t p = (i + before) / stride;
@@ -18,7 +22,7 @@ struct PoolAxis {
   }
   __device__ int64_t extent(int64_t p, bool include_pad) const {
     int64_t from = start(p), to = from + kernel;
-    const int64_t end = include_pad ? size + after : size;
+    const int64_t end = size + (include_pad ? after : 0);
     if (to > end) to = end;
     if (!include_pad && from < 0) from = 0;
     return to - from;
@@ -27,7 +31,7 @@ struct PoolAxis {
 
 struct Windows {
   PoolAxis h, w;
-  int64_t channels;
+  Divisor channels;
   bool include_pad;
   __device__ float divisor(int64_t p, int64_t q) const { return static_cast<float>(h.extent(p, include_pad) * w.extent(q, include_pad)); }
 };
@@ -105,7 +109,8 @@ struct GlobalMax {
   const T* x;
   T* y;
   int32_t* positions;
-  int64_t count, channels;
+  int64_t count;
+  Divisor channels;
   __device__ void operator()(int64_t at) const {
     const int64_t n = at / channels, c = at % channels;
     float best = 0;
@@ -139,7 +144,7 @@ struct GlobalBackward {
   Incoming<T> g;
   const int32_t* positions;
   Gradient<T> dx;
-  int64_t count, channels;
+  Divisor count, channels;
   __device__ void operator()(int64_t at) const {
     const int64_t c = at % channels, i = at / channels % count, n = at / channels / count;
     const float v = g(n * channels + c);

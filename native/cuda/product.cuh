@@ -14,12 +14,11 @@ namespace graft::cuda {
 constexpr int kTile = 64, kSlice = 16, kEach = 4, kPadded = kTile + 4;  // padded: rows of four lie aligned and in different banks
 
 template <class A, class B, class C>
-__global__ void __launch_bounds__(kThreads) tile_product(int64_t m, int64_t n, int64_t k, int64_t parts, const __grid_constant__ A a, const __grid_constant__ B b,
+__global__ void __launch_bounds__(kThreads, 2) tile_product(int64_t m, int64_t n, int64_t k, int64_t parts, Divisor tiles_m, Divisor tiles_n, const __grid_constant__ A a, const __grid_constant__ B b,
                                                          const __grid_constant__ C c) {
   GRAFT_SHARED(float, tile_a, kSlice * kPadded);
   GRAFT_SHARED(float, tile_b, kSlice * kPadded);
   GRAFT_SHARED(float, results, kTile * kPadded);
-  const int64_t tiles_m = (m + kTile - 1) / kTile, tiles_n = (n + kTile - 1) / kTile;
   const int64_t batch = blockIdx.x / tiles_n / tiles_m;
   const int64_t first_i = blockIdx.x / tiles_n % tiles_m * kTile, first_j = blockIdx.x % tiles_n * kTile;
   const int t = static_cast<int>(threadIdx.x), row = t / 16 * kEach, column = t % 16 * kEach;
@@ -68,13 +67,15 @@ __global__ void __launch_bounds__(kThreads) tile_product(int64_t m, int64_t n, i
 
 template <class A, class B, class C>
 void product(const Device& d, int64_t batch, int64_t m, int64_t n, int64_t k, int64_t parts, const A& a, const B& b, const C& c) {
-  launch(tile_product<A, B, C>, {batch * ceil_div(m, kTile) * ceil_div(n, kTile), kThreads, 0, d.stream}, m, n, k, parts, a, b, c);
+  const int64_t tiles_m = ceil_div(m, kTile), tiles_n = ceil_div(n, kTile);
+  launch(tile_product<A, B, C>, {batch * tiles_m * tiles_n, kThreads, 0, d.stream}, m, n, k, parts, tiles_m, tiles_n, a, b, c);
 }
 
 // Where matrix `index` of several begins, counted over some axes, the last fastest.
 struct Starts {
   int rank = 0;
-  int64_t size[kMaxRank], step[kMaxRank];
+  Divisor size[kMaxRank];
+  int64_t step[kMaxRank];
   __device__ int64_t operator()(int64_t index) const {
     int64_t at = 0;
     for (int d = rank - 1; d >= 0; d--) {

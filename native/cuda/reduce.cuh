@@ -82,10 +82,9 @@ constexpr int kSumColumns = 32, kSumRows = 8;  // of a block of 256
 
 // Stage one: value(a, b, c, v) gives K numbers of an element; partial[k][a][chunk][c] takes their sums.
 template <int K, class Value>
-__global__ void __launch_bounds__(kThreads) sum_chunks(SumShape s, const __grid_constant__ Value value, float* partial) {
+__global__ void __launch_bounds__(kThreads) sum_chunks(SumShape s, Divisor column_blocks, const __grid_constant__ Value value, float* partial) {
   GRAFT_SHARED(float, tile, K * kThreads);
   const int x = static_cast<int>(threadIdx.x) % kSumColumns, y = static_cast<int>(threadIdx.x) / kSumColumns;
-  const int64_t column_blocks = (s.c + kSumColumns - 1) / kSumColumns;
   const int64_t a = blockIdx.x / column_blocks, c = blockIdx.x % column_blocks * kSumColumns + x;
   const int64_t begin = blockIdx.y * s.chunk, end = begin + s.chunk < s.b ? begin + s.chunk : s.b;
   float sums[K] = {};
@@ -107,10 +106,10 @@ __global__ void __launch_bounds__(kThreads) sum_chunks(SumShape s, const __grid_
 
 // Stage two: finish(a * C + c, sums).
 template <int K, class Finish>
-__global__ void __launch_bounds__(kThreads) sum_partials(SumShape s, const float* partial, const __grid_constant__ Finish finish) {
+__global__ void __launch_bounds__(kThreads) sum_partials(SumShape s, Divisor size_c, const float* partial, const __grid_constant__ Finish finish) {
   const int64_t i = global_thread();
   if (i >= s.a * s.c) return;
-  const int64_t a = i / s.c, c = i % s.c;
+  const int64_t a = i / size_c, c = i % size_c;
   double sums[K] = {};
   for (int k = 0; k < K; k++)
     for (int64_t chunk = 0; chunk < s.chunks; chunk++) sums[k] += partial[((k * s.a + a) * s.chunks + chunk) * s.c + c];
@@ -121,8 +120,8 @@ template <int K, class Value, class Finish>
 void middle_sums(const Device& d, const SumShape& s, float* partial, const Value& value, const Finish& finish) {
   LaunchShape first{s.a * ceil_div(s.c, kSumColumns), kThreads, 0, d.stream};
   first.rows = s.chunks;
-  launch(sum_chunks<K, Value>, first, s, value, partial);
-  launch(sum_partials<K, Finish>, {ceil_div(s.a * s.c, kThreads), kThreads, 0, d.stream}, s, static_cast<const float*>(partial), finish);
+  launch(sum_chunks<K, Value>, first, s, ceil_div(s.c, kSumColumns), value, partial);
+  launch(sum_partials<K, Finish>, {ceil_div(s.a * s.c, kThreads), kThreads, 0, d.stream}, s, s.c, static_cast<const float*>(partial), finish);
 }
 
 }  // namespace graft::cuda

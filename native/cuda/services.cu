@@ -46,7 +46,7 @@ struct MoveRows {
   const int64_t* rows;
   const T* from;
   T* to;
-  int64_t per_row;
+  Divisor per_row;
   bool gather;
   __device__ void operator()(int64_t i) const {
     const int64_t whole = rows[i / per_row] * per_row + i % per_row;
@@ -59,7 +59,7 @@ struct MoveRows {
 struct Fold {
   const float *w, *b, *gamma, *beta, *mean, *var;
   float *folded, *folded_bias;
-  int64_t per_channel;
+  Divisor per_channel;
   double eps;
   __device__ void operator()(int64_t i) const {
     const int64_t o = i / per_channel;

@@ -40,6 +40,7 @@ struct __nv_bfloat16 {
   unsigned short bits;
 };
 inline __nv_bfloat16 __float2bfloat16_rn(float v) { return {graft::float_to_bf16(v)}; }
+inline float __fdividef(float a, float b) { return a / b; }
 inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 v) { return v.bits; }
 inline float __uint_as_float(unsigned bits) { return graft::float_of_bits(bits); }
 
