@@ -128,9 +128,14 @@ struct OptimizerRequest {
 // Args of an optimizer kernel: in[0] gradients, in[1] anchor weights, in[5] mask bits; out[0] weights, out[1], out[2] moments. With clip
 // the kernel first reads the gradients once for their norm. The factor for clipping is min(1, clip / (norm + 1e-6)), as torch's.
 
-// A product that belongs to no graph: every operand lies as its caller says.
-//   c = activation(factor * a b + bias + residual (+ c, when it accumulates))
-// Args: in[0] a, in[1] b, in[2] bias F32 [n], in[3] factor, one F32; residual as c lies; out[0] c.
+// How factors of F32 may be multiplied: exactly, rounded to TF32 (10 bits), or as sums of bf16 parts, of which the products that count
+// for 16 or for 24 bits are added up. A column takes any of these for a permission.
+enum class F32Product { Exact, Tf32, Bf16x3, Bf16x6 };
+
+// A product of matrices; every operand lies as its caller says.
+//   c = activation(times * factor * (a b + a2 b2) + bias + residual (+ c, when it accumulates))
+// Args: in[0] a, in[1] b, in[2] bias F32 [n], in[3] factor, one F32, in[4] a2, in[5] b2; residual as c lies; out[0] c, out[1] what the
+// activation was applied to, as c lies.
 struct ProductRequest {
   struct Matrix {
     int64_t row = 0, column = 1;  // elements from one row of the factor to the next, and from one column to the next
@@ -140,6 +145,11 @@ struct ProductRequest {
   Matrix a, b, c;                 // a is m x k as the product sees it, b is k x n
   DType type = DType::F32, result = DType::F32;  // of the factors; of c and the residual
   bool bias = false, scaled = false, accumulate = false;
+  float times = 1;
+  int64_t k2 = 0;                 // of the second pair, 0: there is none
+  Matrix a2, b2;                  // m x k2, k2 x n
+  bool saves = false;             // out[1] is wanted
+  F32Product f32 = F32Product::Exact;
   Epilogue epilogue;
 };
 

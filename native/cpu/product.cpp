@@ -64,7 +64,7 @@ class Product : public Kernel {
 }  // namespace
 
 std::unique_ptr<Kernel> make_product(const ProductRequest& r) {
-  if (!storable(r.type) || !storable(r.result)) return nullptr;
+  if (!storable(r.type) || !storable(r.result) || r.times != 1 || r.k2 > 0 || r.saves) return nullptr;
   return std::make_unique<Product>(r);
 }
 

@@ -66,8 +66,8 @@ class Table {
 // A kernel of this column: what it enqueues on the device's stream for the addresses of a run. Weights are taken as they lie.
 class OwnKernel : public Kernel {
  public:
-  OwnKernel(const Device& device, const std::string& what, size_t scratch, std::function<void(const Args&)> run)
-      : device_(device), name_("own:" + what + ":cuda"), scratch_(scratch), run_(std::move(run)) {}
+  OwnKernel(const Device& device, std::string name, size_t scratch, std::function<void(const Args&)> run)
+      : device_(device), name_(std::move(name)), scratch_(scratch), run_(std::move(run)) {}
   void run(const Args& args) const override {
     Current current(device_.number);
     run_(args);
@@ -86,7 +86,7 @@ class OwnKernel : public Kernel {
 };
 
 inline std::unique_ptr<Kernel> own(const Device& device, const std::string& what, size_t scratch, std::function<void(const Args&)> run) {
-  return std::make_unique<OwnKernel>(device, what, scratch, std::move(run));
+  return std::make_unique<OwnKernel>(device, "own:" + what + ":cuda", scratch, std::move(run));
 }
 
 inline bool storable(DType type) { return type == DType::F32 || type == DType::BF16; }

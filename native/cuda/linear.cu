@@ -1,4 +1,5 @@
 // linear: y = x w^T + b, dx = g w, dw = g^T x, db = sums of g's columns.
+#include "matmul/product.h"
 #include "product.cuh"
 #include "reduce.cuh"
 
@@ -10,26 +11,42 @@ enum { kX, kWeight, kBias };
 template <class T>
 std::unique_ptr<Kernel> linear(const Device& d, const Request& r) {
   const int64_t n = r.inputs[kWeight].shape[0], k = r.inputs[kWeight].shape[1], rows = r.inputs[kX].count() / k;
+  const DType type = r.outputs[0].dtype;
+  InnerProducts inner;
+  auto product_of = [&](int64_t m, int64_t columns, int64_t depth, ProductRequest::Matrix a, ProductRequest::Matrix b, DType result, bool accumulate) {
+    ProductRequest p;
+    p.m = m, p.n = columns, p.k = depth;
+    p.a = a, p.b = b, p.c = {columns, 1, 0};
+    p.type = type, p.result = result;
+    p.accumulate = accumulate;
+    return p;
+  };
   if (r.pass == Pass::Forward) {
-    const bool biased = r.call().has(kBias);
-    return own(d, "simt:linear", 0, [=, &d](const Args& a) {
-      Store<T> y{static_cast<T*>(a.out[0]), n, 1};
-      y.bias = biased ? in<float>(a, kBias) : nullptr;
-      y.residual = static_cast<const T*>(r.epilogue.residual ? a.residual : nullptr);
-      y.activation = r.epilogue.activation;
-      y.slope = r.epilogue.slope;
-      product(d, 1, rows, n, k, 1, left<T>(a.in[kX], k, 1), right<T>(a.in[kWeight], 1, k), y);
+    ProductRequest p = product_of(rows, n, k, {k, 1, 0}, {1, k, 0}, type, false);
+    p.bias = r.call().has(kBias);
+    p.epilogue = r.epilogue;
+    auto y = inner.add(d, p);
+    if (!y) return nullptr;
+    return inner.kernel(d, [=](const Args& a) {
+      ProductOperands o;
+      o.a = a.in[kX], o.b = a.in[kWeight], o.bias = p.bias ? a.in[kBias] : nullptr, o.residual = a.residual, o.c = a.out[0], o.scratch = a.scratch;
+      run_product(*y, o);
     });
   }
+  std::shared_ptr<Kernel> dx, dw;
+  if (wants(r, kX)) dx = inner.add(d, product_of(rows, k, n, {n, 1, 0}, {k, 1, 0}, type, mode_of(r, kX) == GradMode::Accumulate));
+  if (wants(r, kWeight)) dw = inner.add(d, product_of(n, k, rows, {1, n, 0}, {k, 1, 0}, DType::F32, mode_of(r, kWeight) == GradMode::Accumulate));
+  if ((wants(r, kX) && !dx) || (wants(r, kWeight) && !dw)) return nullptr;
+  if (wants(r, kBias)) inner.add("own:simt:column_sums:cuda");
   const SumShape s(1, rows, n);
-  return own(d, "simt:linear", wants(r, kBias) ? s.scratch(1) : 0, [=, &d](const Args& a) {
-    const T* g = static_cast<const T*>(a.dout);
-    const Gradient<T> dx = gradient_of<T>(r, a, kX);
-    const Gradient<float> dw = gradient_of<float>(r, a, kWeight), db = gradient_of<float>(r, a, kBias);
-    if (db.address) middle_sums<1>(d, s, static_cast<float*>(a.scratch), ColumnTerm<T>{g, n}, PutColumnSum{db});
-    if (dw.address) product(d, 1, n, k, rows, 1, left<T>(g, 1, n), right<T>(a.in[kX], k, 1), store(dw, k));
-    if (dx.address) product(d, 1, rows, k, n, 1, left<T>(g, n, 1), right<T>(a.in[kWeight], k, 1), store(dx, k));
-  });
+  const size_t sums = wants(r, kBias) ? s.scratch(1) : 0;
+  return inner.kernel(d, [=, &d](const Args& a) {
+    const Gradient<float> db = gradient_of<float>(r, a, kBias);
+    void* scratch = static_cast<char*>(a.scratch) + sums;
+    if (db.address) middle_sums<1>(d, s, static_cast<float*>(a.scratch), ColumnTerm<T>{static_cast<const T*>(a.dout), n}, PutColumnSum{db});
+    if (dw) run_product(*dw, a.dout, a.in[kX], a.din[kWeight], scratch);
+    if (dx) run_product(*dx, a.dout, a.in[kWeight], a.din[kX], scratch);
+  }, sums);
 }
 
 }  // namespace

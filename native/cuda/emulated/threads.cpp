@@ -6,8 +6,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <exception>
 #include <mutex>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "error.h"
@@ -55,6 +57,12 @@ constexpr unsigned char kUntouched = 0xA5;
 
 enum class State : uint8_t { Ready, InWarp, AtBarrier, Done };
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes, whole, group;
+};
+
 struct Fibre {
   void* stack_pointer;
   Coordinates index;
@@ -62,6 +70,8 @@ struct Fibre {
   uint32_t mask;
   Place place;
   alignas(16) unsigned char value[kExchanged];
+  std::vector<Copy> copies;  // under way, oldest first
+  size_t groups;             // committed
 };
 
 // A piece of shared memory and its guard.
@@ -96,6 +106,8 @@ class Block {
       throw;
     }
     running = before;
+    for (const Fibre& f : fibres_)
+      if (!f.copies.empty()) fail(text("thread ", &f - fibres_.data(), " ended with a copy under way"));
     for (const Piece& p : pieces_)
       for (size_t i = 0; i < kGuard; i++)
         if (p.start[p.bytes + i] != kUntouched) fail(text("shared memory of ", p.bytes, " bytes was written ", i, " bytes behind its end"));
@@ -108,6 +120,25 @@ class Block {
     f.mask = mask;
     f.place = place;
     graft_switch_stack(&f.stack_pointer, scheduler_);
+  }
+  void copy_later(void* to, const void* from, size_t bytes, size_t whole) {
+    for (const void* p : {static_cast<const void*>(to), from}) require_aligned(p, whole);
+    if (bytes > whole) fail(text("a copy of ", whole, " bytes was asked to read ", bytes));
+    std::memset(to, 0xFF, whole);
+    current_->copies.push_back({to, from, bytes, whole, current_->groups});
+  }
+  void wait_copies(size_t newest) {
+    std::vector<Copy>& copies = current_->copies;
+    size_t done = 0;
+    for (; done < copies.size() && copies[done].group + newest < current_->groups; done++) {
+      const Copy& c = copies[done];
+      std::memcpy(c.to, c.from, c.bytes);
+      std::memset(static_cast<char*>(c.to) + c.bytes, 0, c.whole - c.bytes);
+    }
+    copies.erase(copies.begin(), copies.begin() + static_cast<std::ptrdiff_t>(done));
+  }
+  void require_aligned(const void* address, size_t to) const {
+    if (reinterpret_cast<uintptr_t>(address) % to != 0) fail(text("an address that is not aligned to ", to, " bytes"));
   }
   unsigned char* piece(const void* site, size_t bytes, size_t alignment) {
     for (Piece& p : pieces_)
@@ -135,7 +166,11 @@ class Block {
  private:
   static void begin() {
     Block* block = running;
-    (*block->thread_)();
+    try {
+      (*block->thread_)();
+    } catch (...) {
+      block->failure_ = std::current_exception();  // nothing may leave a fibre's stack
+    }
     block->current_->state = State::Done;
     graft_switch_stack(&block->current_->stack_pointer, block->scheduler_);
     std::abort();  // a thread that is done is never resumed
@@ -156,6 +191,8 @@ class Block {
       Fibre& f = fibres_[i];
       f.index = Coordinates(static_cast<unsigned>(i % shape_.x), static_cast<unsigned>(i / shape_.x % shape_.y), static_cast<unsigned>(i / shape_.x / shape_.y));
       f.state = State::Ready;
+      f.copies.clear();
+      f.groups = 0;
       // As graft_switch_stack leaves a stack: six registers, then where to go on; a return address that nobody uses keeps it aligned.
       void** top = reinterpret_cast<void**>(stacks_ + (i + 1) * kStack - 64);
       *--top = nullptr;
@@ -188,6 +225,7 @@ class Block {
   void resume(Fibre& f) {
     current_ = &f;
     graft_switch_stack(&scheduler_, f.stack_pointer);
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
   // Lets those lanes go on whose exchange is complete; whether there were any.
@@ -210,7 +248,8 @@ class Block {
     return released;
   }
   static bool joins(const Fibre& f, const Fibre& first) {
-    return f.state == State::InWarp && f.mask == first.mask && f.place.line == first.place.line && std::strcmp(f.place.file, first.place.file) == 0;
+    return f.state == State::InWarp && f.mask == first.mask && f.place.line == first.place.line &&
+           (f.place.file == first.place.file || std::strcmp(f.place.file, first.place.file) == 0);
   }
 
   // All fibres must wait at the same barrier; they go on.
@@ -249,6 +288,7 @@ class Block {
   void* scheduler_ = nullptr;
   const std::function<void()>* thread_ = nullptr;
   uint64_t seed_ = 0;
+  std::exception_ptr failure_;
 };
 
 std::mutex counting;
@@ -285,6 +325,11 @@ void warp_barrier(uint32_t mask, const void* value, size_t bytes, Place place) {
   running->wait(State::InWarp, mask, place);
 }
 const void* exchanged(int lane) { return running->snapshot(lane); }
+
+void copy_later(void* to, const void* from, size_t bytes, size_t whole) { running->copy_later(to, from, bytes, whole); }
+void commit_copies() { running->current_->groups++; }
+void wait_copies(size_t newest) { running->wait_copies(newest); }
+void require_aligned(const void* address, size_t to) { running->require_aligned(address, to); }
 
 void* shared_memory(const void* site, size_t bytes, size_t alignment) { return running->piece(site, bytes, alignment); }
 void* dynamic_shared_memory() { return running->dynamic_; }

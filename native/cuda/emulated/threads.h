@@ -3,7 +3,8 @@
 // what a kernel may not do becomes an error that names the place:
 //   a barrier that some threads of the block never reach, or two barriers waited for at once,
 //   an exchange in a warp that a thread of its mask does not join,
-//   writing beside shared memory. Shared memory begins as NaN in every block.
+//   writing beside shared memory. Shared memory begins as NaN in every block,
+//   ending with a copy under way. The destination of a copy is NaN until the thread that began it has waited for it.
 // Warps and the threads in them are resumed in an order drawn from a seed (GRAFT_FIBRE_SEED, 1 without it): with another seed a missing
 // barrier shows elsewhere. Memory ordering, speed and what depends on either are not modelled.
 #pragma once
@@ -24,7 +25,7 @@ struct Place {
   int line;
 };
 
-constexpr size_t kExchanged = 16;  // bytes that a lane can hand to others at once
+constexpr size_t kExchanged = 32;  // bytes that a lane can hand to others at once
 
 // Of the fibre that runs now. Only valid within launch().
 const Coordinates& thread_index();
@@ -38,6 +39,13 @@ void block_barrier(Place place);
 // next call.
 void warp_barrier(uint32_t mask, const void* value, size_t bytes, Place place);
 const void* exchanged(int lane);
+
+// Copies that run by themselves, in groups: `bytes` from `from`, then zeros up to `whole`, land in `to` when the thread waits for all
+// but its `newest` last groups.
+void copy_later(void* to, const void* from, size_t bytes, size_t whole);
+void commit_copies();
+void wait_copies(size_t newest);
+void require_aligned(const void* address, size_t to);
 
 // Shared memory of the block: the same bytes for every thread that names the same site.
 void* shared_memory(const void* site, size_t bytes, size_t alignment);
