@@ -32,13 +32,7 @@ OptimizerKind optimizer_of(int32_t code) {
   }
 }
 
-// The operands are memory of the host.
-Direct& direct_of(graft_device* device) {
-  graft_device& d = checked(device, "device");
-  if (!d.host_memory)
-    throw Error(GRAFT_UNAVAILABLE, text("device ", d.device->column->name(), " has no kernels on memory of the caller; a cpu device has"));
-  return d.device->direct;
-}
+Direct& direct_of(graft_device* device) { return checked(device, "device").device->direct; }
 
 LowRankCall low_rank_call(int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width, const int64_t* starts,
                           int64_t adapters, int64_t samples) {
@@ -61,7 +55,7 @@ LowRankCall low_rank_call(int64_t rows, int64_t in, int64_t out, int64_t rank, d
 
 extern "C" {
 
-int32_t graft_matmul(graft_device* device, int32_t flags, int32_t activation, double factor, int64_t batch, int64_t m, int64_t n, int64_t k,
+int32_t graft_matmul(graft_device* device, int64_t stream, int32_t flags, int32_t activation, double factor, int64_t batch, int64_t m, int64_t n, int64_t k,
                      int32_t type, int32_t result_type, int64_t a, int64_t a_count, int64_t a_row, int64_t a_step, int64_t b, int64_t b_count,
                      int64_t b_row, int64_t b_step, int64_t c, int64_t c_count, int64_t c_row, int64_t c_step, int64_t bias, int64_t bias_count,
                      int64_t residual, int64_t residual_count) {
@@ -83,17 +77,16 @@ int32_t graft_matmul(graft_device* device, int32_t flags, int32_t activation, do
     call.c = {{"c", c, c_count, result}, c_row, c_step};
     call.bias = {"bias", bias, bias_count};
     call.residual = {"residual", residual, residual_count, result};
-    direct_of(device).product(call);
+    direct_of(device).product(call, stream);
   });
 }
 
-int32_t graft_softmax_cross_entropy(graft_device* device, int64_t rows, int64_t classes, double smoothing, int64_t ignored, double factor,
+int32_t graft_softmax_cross_entropy(graft_device* device, int64_t stream, int64_t rows, int64_t classes, double smoothing, int64_t ignored, double factor,
                                     double normalizer, int64_t logits, int64_t logits_count, int32_t target_type, int64_t target,
                                     int64_t target_count, int64_t class_weight, int64_t class_weight_count, int64_t gradient,
-                                    int64_t gradient_count, double* results) {
+                                    int64_t gradient_count, int64_t results, int64_t results_count) {
   return guard([&] {
     require(target_type == GRAFT_I32 || target_type == GRAFT_F32, "target_type has the code ", target_type, "; expected that of I32 or F32");
-    there(results, "results");
     CrossEntropyCall call{};
     call.rows = rows;
     call.classes = classes;
@@ -105,20 +98,19 @@ int32_t graft_softmax_cross_entropy(graft_device* device, int64_t rows, int64_t 
     call.target = {"target", target, target_count, static_cast<DType>(target_type)};
     call.class_weight = {"class_weight", class_weight, class_weight_count};
     call.gradient = {"gradient", gradient, gradient_count};
-    const CrossEntropyResult result = direct_of(device).cross_entropy(call);
-    results[0] = result.loss;
-    results[1] = result.correct;
+    call.results = {"results", results, results_count};
+    direct_of(device).cross_entropy(call, stream);
   });
 }
 
-int32_t graft_optimizer_step(graft_device* device, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2, double eps,
+int32_t graft_optimizer_step(graft_device* device, int64_t stream, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2, double eps,
                              double rate, double decay, double anchor_strength, double clip, int64_t update, int64_t count,
                              const int64_t* ranges, int32_t range_count, int64_t weight, int64_t weight_count, int64_t gradient,
                              int64_t gradient_count, int64_t first, int64_t first_count, int64_t second, int64_t second_count, int64_t anchor,
-                             int64_t anchor_count, int64_t mask, int64_t mask_count, double* norm) {
+                             int64_t anchor_count, int64_t mask, int64_t mask_count, int64_t norm,
+                             int64_t norm_count) {
   return guard([&] {
     require(range_count >= 0 && (ranges || range_count == 0), "ranges are null or their count is negative");
-    there(norm, "norm");
     OptimizerCall call{};
     call.kind = optimizer_of(kind);
     call.momentum = momentum;
@@ -139,21 +131,22 @@ int32_t graft_optimizer_step(graft_device* device, int32_t kind, double momentum
     call.second = {"second", second, second_count};
     call.anchor = {"anchor", anchor, anchor_count};
     call.mask = {"mask", mask, mask_count, DType::U8};
-    *norm = direct_of(device).update(call);
+    call.norm = {"norm", norm, norm_count};
+    direct_of(device).update(call, stream);
   });
 }
 
-int32_t graft_low_rank_merge(graft_device* device, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices, int64_t width,
+int32_t graft_low_rank_merge(graft_device* device, int64_t stream, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices, int64_t width,
                              const int64_t* starts, int64_t weight, int64_t weight_count, int64_t a, int64_t a_count, int64_t b, int64_t b_count) {
   return guard([&] {
     there(starts, "starts");
     require(slices >= 1 && slices <= 8, "slices are ", slices, "; expected 1 to 8");
     MergeCall call{rows, columns, rank, width, factor, {starts, starts + slices}, {"weight", weight, weight_count}, {"a", a, a_count}, {"b", b, b_count}};
-    direct_of(device).merge(call);
+    direct_of(device).merge(call, stream);
   });
 }
 
-int32_t graft_low_rank_forward(graft_device* device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width,
+int32_t graft_low_rank_forward(graft_device* device, int64_t stream, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width,
                                const int64_t* starts, int64_t adapters, int64_t samples, int64_t x, int64_t x_count, int64_t weight,
                                int64_t weight_count, int64_t bias, int64_t bias_count, int64_t a, int64_t a_count, int64_t b, int64_t b_count,
                                int64_t adapter, int64_t adapter_count, int64_t scales, int64_t scales_count, int64_t y, int64_t y_count, int64_t t,
@@ -169,11 +162,11 @@ int32_t graft_low_rank_forward(graft_device* device, int64_t rows, int64_t in, i
     call.scales = {"scales", scales, scales_count};
     call.y = {"y", y, y_count};
     call.t = {"t", t, t_count};
-    direct_of(device).low_rank(call);
+    direct_of(device).low_rank(call, stream);
   });
 }
 
-int32_t graft_low_rank_backward(graft_device* device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width,
+int32_t graft_low_rank_backward(graft_device* device, int64_t stream, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor, int32_t slices, int64_t width,
                                 const int64_t* starts, int64_t adapters, int64_t samples, int32_t accumulate, int64_t x, int64_t x_count,
                                 int64_t weight, int64_t weight_count, int64_t a, int64_t a_count, int64_t b, int64_t b_count, int64_t adapter,
                                 int64_t adapter_count, int64_t scales, int64_t scales_count, int64_t t, int64_t t_count, int64_t dy,
@@ -193,7 +186,7 @@ int32_t graft_low_rank_backward(graft_device* device, int64_t rows, int64_t in, 
     call.dx = {"dx", dx, dx_count};
     call.da = {"da", da, da_count};
     call.db = {"db", db, db_count};
-    direct_of(device).low_rank(call);
+    direct_of(device).low_rank(call, stream);
   });
 }
 

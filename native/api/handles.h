@@ -6,10 +6,7 @@
 #include "graft.h"
 #include "session.h"
 
-struct graft_device {
-  std::shared_ptr<graft::Device> device;
-  bool host_memory = true;  // whether the column's kernels read memory of the host, which callers have
-};
+struct graft_device { std::shared_ptr<graft::Device> device; };
 struct graft_params { std::shared_ptr<graft::Params> params; };
 struct graft_graph { graft::Graph graph; };
 struct graft_plan { std::shared_ptr<graft::Plan> plan; };

@@ -1,10 +1,12 @@
 // A column: one implementation of all operations over memory that it alone touches. Core asks it to prepare kernels when a
 // plan is compiled and to run them; core itself never dereferences an address that a column gave out.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "error.h"
 #include "op.h"
 #include "step_block.h"
 #include "tensor.h"
@@ -192,6 +194,18 @@ class Column {
   virtual void begin_alone() = 0;
   virtual void end_alone() noexcept = 0;
   virtual void synchronize() = 0;
+
+  // Calls on memory of callers. A column that enqueues (a GPU's) runs kernels on the caller's stream and does not wait for them; of
+  // the others callers have the memory at hand, and a call has done its work when it returns.
+  virtual bool enqueues() const { return false; }
+  // The caller's fault where the column can tell that its kernels may not touch these bytes; `name` is what messages call them.
+  virtual void reach(const char* name, int64_t address, int64_t bytes) const { (void)name, (void)address, (void)bytes; }
+  // In the order of the caller's stream: takes `bytes` of memory, puts `count` bytes from `first` at its beginning, runs `body`, whose
+  // kernels go to that stream, on it, and gives it back. `first` has been read when this returns.
+  virtual void enqueue(int64_t stream, const void* first, size_t count, size_t bytes, const std::function<void(void*)>& body) {
+    (void)stream, (void)first, (void)count, (void)bytes, (void)body;
+    throw Error(GRAFT_INTERNAL, text("column ", name(), " has no streams"));
+  }
 };
 
 // Address arithmetic that is the same everywhere.

@@ -1,5 +1,7 @@
 // Kernels on memory of the caller, without a graph or a plan. Each call finds the kernel that was prepared for its sizes and runs
-// it on the caller's addresses: nothing is copied. Small calls run alone on the calling thread, others on the device's lanes.
+// it on the caller's addresses: nothing is copied. On a column that enqueues a call goes to the caller's stream and returns at once,
+// and no value that lies on the device is looked at; on the others small calls run alone on the calling thread, all else on the
+// device's lanes, and `stream` is 0.
 #pragma once
 #include <functional>
 
@@ -28,9 +30,7 @@ struct CrossEntropyCall {
   int64_t rows, classes, ignored;
   double smoothing, factor, normalizer;
   Region logits, target, class_weight, gradient;
-};
-struct CrossEntropyResult {
-  double loss, correct;
+  Region results;  // [2]: the mean, the rows whose largest logit is the target
 };
 
 struct OptimizerCall {
@@ -41,6 +41,7 @@ struct OptimizerCall {
   int64_t update, count;
   std::vector<std::pair<int64_t, int64_t>> ranges;  // of elements, [first, second); empty: all
   Region weight, gradient, first, second, anchor, mask;
+  Region norm;  // [1], optional: of the gradient before clipping
 };
 
 // weight [rows, columns] += factor * b a on each slice; shapes and slices as of the operation lora_linear.
@@ -68,18 +69,21 @@ class Direct {
  public:
   Direct(Column& column, Lanes& lanes) : column_(column), lanes_(lanes), scratch_(column) {}
 
-  void product(const ProductCall& call);
-  CrossEntropyResult cross_entropy(const CrossEntropyCall& call);
-  // Returns the norm of the gradient before clipping, 0 where nothing is clipped.
-  double update(const OptimizerCall& call);
-  void merge(const MergeCall& call);
-  void low_rank(const LowRankCall& call);
+  void product(const ProductCall& call, int64_t stream);
+  void cross_entropy(const CrossEntropyCall& call, int64_t stream);
+  void update(const OptimizerCall& call, int64_t stream);
+  void merge(const MergeCall& call, int64_t stream);
+  void low_rank(const LowRankCall& call, int64_t stream);
 
  private:
   struct Numbers;
+  // The caller's fault unless the column has such a stream and its kernels reach the operands, as far as it can tell.
+  void reach(int64_t stream, const std::vector<const Region*>& operands) const;
   // Runs `kernel` on `args` with scratch and step block set.
-  void run(const KernelCache::Key& key, bool small, const std::function<std::unique_ptr<Kernel>()>& prepare, Args args, Numbers& numbers);
+  void run(const KernelCache::Key& key, bool small, const std::function<std::unique_ptr<Kernel>()>& prepare, Args args, Numbers& numbers,
+           int64_t stream);
   // The caller's fault unless the `count` numbers of an I32 region lie in least..most or are `other`; read before anything is written.
+  // A column that enqueues leaves that to its kernels, which answer with NaN.
   void check_numbers(const char* what, const Region& region, int64_t count, int64_t least, int64_t most, int64_t other);
 
   Column& column_;

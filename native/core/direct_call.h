@@ -45,10 +45,12 @@ struct Direct::Numbers {
     block.row_weight[0] = 1;
     block.loss_weight[0] = 1;
   }
-  // A number of its own, beside the step block: in[3], the factor of a product, or out[0], the result of a loss.
+  // A number of its own, behind the step block: in[3], the factor of a product, or out[0], the result of a loss.
   enum class Extra { None, Factor, Result };
   Extra extra = Extra::None;
   float number = 1;
+  // Where the caller wants what the step block takes of results: the column's memory, like every operand.
+  float *loss = nullptr, *correct = nullptr, *gradient_norm = nullptr;
   alignas(64) char bytes[1024] = {};
   StepBlock block;
 };

@@ -3,7 +3,7 @@
 
 namespace graft {
 
-CrossEntropyResult Direct::cross_entropy(const CrossEntropyCall& call) {
+void Direct::cross_entropy(const CrossEntropyCall& call, int64_t stream) {
   positive("rows", call.rows);
   positive("classes", call.classes);
   const int64_t count = product_of("logits", call.rows, call.classes);
@@ -18,6 +18,9 @@ CrossEntropyResult Direct::cross_entropy(const CrossEntropyCall& call) {
     call.gradient.holds(count).apart_from(call.target).apart_from(call.class_weight);
     if (!call.gradient.same_as(call.logits)) call.gradient.apart_from(call.logits);
   }
+  call.results.holds(2);
+  for (const Region* other : {&call.logits, &call.target, &call.class_weight, &call.gradient}) call.results.apart_from(*other);
+  reach(stream, {&call.logits, &call.target, &call.class_weight, &call.gradient, &call.results});
   if (!soft) check_numbers("label of row", call.target, call.rows, 0, call.classes - 1, call.ignored);
 
   const KernelCache::Key key{static_cast<int64_t>(Family::CrossEntropy), call.rows, call.classes, call.ignored, bits(call.smoothing), soft, weighted, wanted};
@@ -47,8 +50,9 @@ CrossEntropyResult Direct::cross_entropy(const CrossEntropyCall& call) {
   args.in = in;
   args.din = din;
   numbers.extra = Numbers::Extra::Result;
-  run(key, count <= kSmallElements, prepare, args, numbers);
-  return {numbers.block.loss[0], numbers.block.correct[0]};
+  numbers.loss = static_cast<float*>(call.results.at());
+  numbers.correct = numbers.loss + 1;
+  run(key, count <= kSmallElements, prepare, args, numbers, stream);
 }
 
 }  // namespace graft

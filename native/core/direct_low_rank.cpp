@@ -13,7 +13,7 @@ void check_shapes(const Attributes& attributes, const MergeCall& call, const Ten
 
 }  // namespace
 
-void Direct::merge(const MergeCall& call) {
+void Direct::merge(const MergeCall& call, int64_t stream) {
   const int64_t slices = static_cast<int64_t>(call.starts.size());
   for (auto [name, size] : {std::pair{"rows", call.rows}, {"columns", call.columns}, {"rank", call.rank}, {"width", call.width}}) positive(name, size);
   const int64_t pairs = product_of("a", slices, call.rank), covered = product_of("b", slices, call.width);
@@ -27,13 +27,14 @@ void Direct::merge(const MergeCall& call) {
   call.a.holds(product_of("a", pairs, call.columns));
   call.b.holds(product_of("b", covered, call.rank));
   call.weight.apart_from(call.a).apart_from(call.b);
+  reach(stream, {&call.weight, &call.a, &call.b});
   void *in[] = {call.a.at(), call.b.at()}, *out[] = {call.weight.at()};
   Args args{};
   args.in = in;
   args.out = out;
   Numbers numbers;
   auto prepare = [&] { return column_.prepare(ServiceRequest{Service::MergeLowRank, {a, b}, {weight}, attributes, {}}); };
-  run(key, covered * call.columns <= kSmallElements, prepare, args, numbers);
+  run(key, covered * call.columns <= kSmallElements, prepare, args, numbers, stream);
 }
 
 }  // namespace graft

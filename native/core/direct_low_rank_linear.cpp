@@ -44,8 +44,8 @@ Request request_of(const LowRankCall& call) {
   return r;
 }
 
-// Every operand that the run reads or writes holds enough, and what is written is no part of another.
-void check(const LowRankCall& call, const Request& r) {
+// Every operand that the run reads or writes holds enough, and what is written is no part of another. Returns these operands.
+std::vector<const Region*> check(const LowRankCall& call, const Request& r) {
   std::vector<const Region*> read, written;
   auto reads = [&](const Region& x, const TensorType& type) { read.push_back(&x.holds(type.count())); };
   auto writes = [&](const Region& x, const TensorType& type) { written.push_back(&x.holds(type.count())); };
@@ -74,11 +74,13 @@ void check(const LowRankCall& call, const Request& r) {
     for (const Region* other : read) written[i]->apart_from(*other);
     for (size_t j = 0; j < i; j++) written[i]->apart_from(*written[j]);
   }
+  read.insert(read.end(), written.begin(), written.end());
+  return read;
 }
 
 }  // namespace
 
-void Direct::low_rank(const LowRankCall& call) {
+void Direct::low_rank(const LowRankCall& call, int64_t stream) {
   const int64_t slices = static_cast<int64_t>(call.starts.size());
   for (auto [name, size] : {std::pair{"rows", call.rows}, {"in", call.in}, {"out", call.out}, {"rank", call.rank}, {"width", call.width}}) positive(name, size);
   finite("factor", call.factor);
@@ -92,7 +94,7 @@ void Direct::low_rank(const LowRankCall& call) {
   product_of("a", all, product_of("a", product_of("a", slices, call.rank), call.in));
   product_of("b", all, product_of("b", product_of("b", slices, call.width), call.rank));
   const Request r = request_of(call);
-  check(call, r);
+  reach(stream, check(call, r));
   if (call.adapters > 0) check_numbers("adapter of sample", call.adapter, call.samples, 0, call.adapters - 1, -1);
 
   KernelCache::Key key{static_cast<int64_t>(Family::LowRank), call.rows, call.in, call.out, call.rank, call.width, bits(call.factor), call.adapters,
@@ -114,7 +116,7 @@ void Direct::low_rank(const LowRankCall& call) {
   args.din = din;
   args.dout = call.dy.at();
   Numbers numbers;
-  run(key, small, [&] { return column_.prepare(r); }, args, numbers);
+  run(key, small, [&] { return column_.prepare(r); }, args, numbers, stream);
 }
 
 }  // namespace graft

@@ -58,8 +58,9 @@ void check(const ProductCall& call) {
 
 }  // namespace
 
-void Direct::product(const ProductCall& call) {
+void Direct::product(const ProductCall& call, int64_t stream) {
   check(call);
+  reach(stream, {&call.a.region, &call.b.region, &call.c.region, &call.bias, &call.residual});
   const ProductRequest r = request_of(call);
   for (DType type : {r.type, r.result})
     require(column_.computes(type), "column ", column_.name(), " computes no ", name_of(type), " on this machine");
@@ -77,7 +78,7 @@ void Direct::product(const ProductCall& call) {
   Numbers numbers;
   numbers.number = static_cast<float>(call.factor);
   if (r.scaled) numbers.extra = Numbers::Extra::Factor;
-  run(key, small, [&] { return column_.prepare(r); }, args, numbers);
+  run(key, small, [&] { return column_.prepare(r); }, args, numbers, stream);
 }
 
 }  // namespace graft

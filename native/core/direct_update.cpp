@@ -4,7 +4,8 @@
 namespace graft {
 namespace {
 
-void check(const OptimizerCall& call) {
+// Returns the operands that the run reads or writes.
+std::vector<const Region*> check(const OptimizerCall& call) {
   const bool adam = call.kind != OptimizerKind::Sgd;
   positive("count", call.count);
   finite("rate", call.rate);
@@ -30,6 +31,8 @@ void check(const OptimizerCall& call) {
   moment(call.second, adam);
   if (anchored) used.push_back(&call.anchor.holds(call.count));
   if (call.mask.given()) used.push_back(&call.mask.holds((call.count + 7) / 8));
+  require(call.clip > 0 || !call.norm.given(), "norm: that of the gradient is known only where it is clipped");
+  if (call.norm.given()) used.push_back(&call.norm.holds(1));
   for (size_t i = 0; i < used.size(); i++)
     for (size_t j = 0; j < i; j++) used[i]->apart_from(*used[j]);
   int64_t end = 0;
@@ -38,12 +41,13 @@ void check(const OptimizerCall& call) {
             ", are not empty and end at ", call.count, " at most");
     end = behind;
   }
+  return used;
 }
 
 }  // namespace
 
-double Direct::update(const OptimizerCall& call) {
-  check(call);
+void Direct::update(const OptimizerCall& call, int64_t stream) {
+  reach(stream, check(call));
   OptimizerRequest r;
   r.kind = call.kind;
   r.momentum = call.momentum;
@@ -73,8 +77,8 @@ double Direct::update(const OptimizerCall& call) {
   Args args{};
   args.in = in;
   args.out = out;
-  run(key, call.count <= kSmallElements, [&] { return column_.prepare(r); }, args, numbers);
-  return r.clip ? numbers.block.gradient_norm[0] : 0;
+  numbers.gradient_norm = static_cast<float*>(call.norm.at());
+  run(key, call.count <= kSmallElements, [&] { return column_.prepare(r); }, args, numbers, stream);
 }
 
 }  // namespace graft

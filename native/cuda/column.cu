@@ -6,7 +6,7 @@
 #include <map>
 #include <mutex>
 
-#include "kernels.h"
+#include "caller.h"
 
 namespace graft {
 namespace cuda {
@@ -48,17 +48,18 @@ class CudaColumn : public Column {
     capability_ = text(properties.major, ".", properties.minor);
     device_.multiprocessors = properties.multiProcessorCount;
     device_.most_shared = properties.sharedMemPerBlockOptin;
-    check(cudaStreamCreateWithFlags(&device_.stream, cudaStreamNonBlocking), "creating a stream");
+    check(cudaStreamCreateWithFlags(&device_.stream.own, cudaStreamNonBlocking), "creating a stream");
     try {
+      callers_ = std::make_unique<CallerStreams>(device_);
       counter_ = static_cast<unsigned long long*>(allocate(sizeof *counter_));
     } catch (...) {
-      cudaStreamDestroy(device_.stream);
+      cudaStreamDestroy(device_.stream.own);
       throw;
     }
   }
   ~CudaColumn() override {
     release(counter_, sizeof *counter_);
-    cudaStreamDestroy(device_.stream);
+    cudaStreamDestroy(device_.stream.own);
   }
 
   const char* name() const override { return "cuda"; }
@@ -72,8 +73,10 @@ class CudaColumn : public Column {
     Current current(device_.number);
     void* address = nullptr;
     const cudaError_t status = cudaMalloc(&address, std::max<size_t>(bytes, 1));
-    if (status == cudaErrorMemoryAllocation)
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
       throw Error(GRAFT_OUT_OF_MEMORY, text("CUDA device ", device_.number, " refused ", bytes, " bytes; ", available_bytes(), " are free"));
+    }
     check(status, "allocating memory");
     held_ += bytes;
     return address;
@@ -153,6 +156,15 @@ class CudaColumn : public Column {
     check(cudaStreamSynchronize(device_.stream), "waiting for the device");
   }
 
+  bool enqueues() const override { return true; }
+  void reach(const char* what, int64_t address, int64_t bytes) const override {
+    Current current(device_.number);
+    check_reach(what, address, bytes, allocation_of(address), device_.number);
+  }
+  void enqueue(int64_t stream, const void* first, size_t count, size_t bytes, const std::function<void(void*)>& body) override {
+    callers_->enqueue(stream, first, count, bytes, body);
+  }
+
  private:
   void move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, bool wait) {
     if (bytes == 0) return;
@@ -166,6 +178,7 @@ class CudaColumn : public Column {
   std::atomic<size_t> held_{0};
   std::mutex counting_;
   unsigned long long* counter_ = nullptr;
+  std::unique_ptr<CallerStreams> callers_;
 };
 
 }  // namespace

@@ -10,10 +10,40 @@
 
 namespace graft::cuda {
 
+// The stream that a device's work goes to: the column's own, or the caller's where the calling thread is within an OnStream.
+class Stream {
+ public:
+  operator cudaStream_t() const { return replaced() == this ? other() : own; }
+  cudaStream_t own = nullptr;
+
+ private:
+  friend class OnStream;
+  static const Stream*& replaced() {
+    static thread_local const Stream* stream = nullptr;
+    return stream;
+  }
+  static cudaStream_t& other() {
+    static thread_local cudaStream_t stream = nullptr;
+    return stream;
+  }
+};
+
+// While it lives, what the calling thread enqueues on `stream` goes to `other`. Not within another.
+class OnStream {
+ public:
+  OnStream(const Stream& stream, cudaStream_t other) {
+    Stream::replaced() = &stream;
+    Stream::other() = other;
+  }
+  ~OnStream() { Stream::replaced() = nullptr; }
+  OnStream(const OnStream&) = delete;
+  OnStream& operator=(const OnStream&) = delete;
+};
+
 // A GPU as kernels are prepared for it. The column owns it and outlives its kernels.
 struct Device {
   int number = 0;
-  cudaStream_t stream = nullptr;
+  Stream stream;
   int multiprocessors = 1;
   size_t most_shared = 48 << 10;  // bytes of shared memory that a block can have
 };

@@ -44,7 +44,9 @@ __device__ __forceinline__ Bf16 stored<Bf16>(float v) {  // to nearest, ties to 
 
 // Throws what a call of the runtime reports, with what was being done.
 inline void check(cudaError_t status, const char* doing) {
-  if (status != cudaSuccess) throw Error(GRAFT_INTERNAL, text("CUDA, ", doing, ": ", cudaGetErrorString(status)));
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // it would be told again after the next launch
+  throw Error(GRAFT_INTERNAL, text("CUDA, ", doing, ": ", cudaGetErrorString(status)));
 }
 
 struct LaunchShape {
@@ -58,11 +60,14 @@ struct LaunchShape {
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), const LaunchShape& shape, const Arguments&... arguments) {
   if (shape.blocks == 0 || shape.rows == 0 || shape.layers == 0) return;
+  require(shape.blocks <= INT32_MAX && shape.rows <= 65535 && shape.layers <= 65535, "a launch of ", shape.blocks, " x ", shape.rows, " x ", shape.layers,
+          " blocks is more than CUDA takes: the operands are too large");
   const dim3 grid(static_cast<unsigned>(shape.blocks), static_cast<unsigned>(shape.rows), static_cast<unsigned>(shape.layers));
 #if defined(__CUDACC__)
   kernel<<<grid, shape.threads, shape.shared, shape.stream>>>(static_cast<Parameters>(arguments)...);
   check(cudaGetLastError(), "launching a kernel");
 #else
+  emulated::enqueued(shape.stream);
   emulated::launch(reinterpret_cast<const void*>(kernel), grid, dim3(static_cast<unsigned>(shape.threads)), shape.shared,
                    [&] { kernel(static_cast<Parameters>(arguments)...); });
 #endif

@@ -154,10 +154,15 @@ GRAFT_API int32_t graft_session_find_nonfinite(graft_session *session, int32_t p
 /* Runs once with a clock around each step. JSON: microseconds per step. */
 GRAFT_API int32_t graft_session_profile(graft_session *session, int32_t phases, char *text, int64_t capacity, int64_t *needed);
 
-/* Kernels of a cpu or reference device on memory of the caller, without a graph or a plan. An operand is an address that the device reaches and the
- * number of elements that may be touched from there; an address and a count of 0 leave an optional operand out. Nothing is
- * copied and nothing is kept. Small calls run on the calling thread alone, others on a lane of the device; all return when
- * done, and any number of threads may call. What is written may overlap no other operand unless it says so here.
+/* Kernels on memory of the caller, without a graph or a plan. An operand is an address that the device reaches and the number of
+ * elements that may be touched from there; an address and a count of 0 leave an optional operand out. Nothing is copied and
+ * nothing is kept. Any number of threads may call. What is written may overlap no other operand unless it says so here.
+ * cpu and reference: memory of the host, `stream` is 0; small calls run on the calling thread alone, others on a lane of the
+ * device; all return when done.
+ * cuda: memory of that GPU, or managed memory, which the driver is asked about; `stream` is a cudaStream_t of that GPU as a
+ * number (0, 1, 2 as CUDA counts its default streams). A call is enqueued there and returns: operands stay until the stream has come by, and no
+ * value on the GPU is looked at (a label that is no class makes the loss NaN, an adapter that is none its rows). The first call of a size
+ * prepares kernels and may wait. The calling thread's current device is what it was.
  */
 #define GRAFT_TRANSPOSE_A 1
 #define GRAFT_TRANSPOSE_B 2
@@ -178,7 +183,7 @@ GRAFT_API int32_t graft_session_profile(graft_session *session, int32_t phases, 
  * [m, k], op(b) [k, n], c [m, n]; a transposed a lies as [k, m], a transposed b as [n, k]. `x_row` elements lie from row to row,
  * `x_step` from matrix to matrix; a step of 0 is one a or b for all. type is that of a and b, result_type of c and residual: F32
  * or BF16. bias is F32 [n]; the residual lies as c does and may be c. Sums are F32. */
-GRAFT_API int32_t graft_matmul(graft_device *device, int32_t flags, int32_t activation, double factor, int64_t batch, int64_t m,
+GRAFT_API int32_t graft_matmul(graft_device *device, int64_t stream, int32_t flags, int32_t activation, double factor, int64_t batch, int64_t m,
                                int64_t n, int64_t k, int32_t type, int32_t result_type, int64_t a, int64_t a_count, int64_t a_row,
                                int64_t a_step, int64_t b, int64_t b_count, int64_t b_row, int64_t b_step, int64_t c, int64_t c_count,
                                int64_t c_row, int64_t c_step, int64_t bias, int64_t bias_count, int64_t residual, int64_t residual_count);
@@ -186,26 +191,28 @@ GRAFT_API int32_t graft_matmul(graft_device *device, int32_t flags, int32_t acti
  * [rows], q is 1 at the label, rows with the label `ignored` do not count, the mean divides by the sum of w[label]. F32:
  * probabilities [rows, classes], the mean divides by rows. A normalizer above 0 divides in place of either. q is
  * (1 - smoothing) q + smoothing / classes. class_weight F32 [classes] and gradient F32 [rows, classes] are optional; gradient
- * gets factor times the mean's and may be the logits. results: the mean, and the rows whose largest logit is the target. */
-GRAFT_API int32_t graft_softmax_cross_entropy(graft_device *device, int64_t rows, int64_t classes, double smoothing, int64_t ignored,
+ * gets factor times the mean's and may be the logits. results F32 [2]: the mean, and the rows whose largest logit is the target. */
+GRAFT_API int32_t graft_softmax_cross_entropy(graft_device *device, int64_t stream, int64_t rows, int64_t classes, double smoothing, int64_t ignored,
                                               double factor, double normalizer, int64_t logits, int64_t logits_count,
                                               int32_t target_type, int64_t target, int64_t target_count, int64_t class_weight,
-                                              int64_t class_weight_count, int64_t gradient, int64_t gradient_count, double *results);
+                                              int64_t class_weight_count, int64_t gradient, int64_t gradient_count, int64_t results,
+                                              int64_t results_count);
 /* One update of `count` weights by their gradient, formulas as torch.optim; `update` is 1 for the first. first is SGD's momentum or
  * Adam's first moment, second Adam's second, both F32 [count] and zero at the start; each is given exactly where the optimizer has it. anchor_strength
  * above 0 adds anchor_strength * (weight - anchor) to the gradient. clip above 0 limits the norm of the gradient of what is live.
  * Live are the elements whose bit in mask (optional, U8, little-endian bits) is 1 and that lie in one of the ranges [ranges[2i], ranges[2i + 1]),
- * ascending; no ranges: all. What is not live keeps weight and moments. norm: the gradient's norm before clipping, 0 without. */
-GRAFT_API int32_t graft_optimizer_step(graft_device *device, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2,
+ * ascending; no ranges: all. What is not live keeps weight and moments. norm F32 [1] (optional, with clip
+ * alone): the gradient's before clipping. */
+GRAFT_API int32_t graft_optimizer_step(graft_device *device, int64_t stream, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2,
                                        double eps, double rate, double decay, double anchor_strength, double clip, int64_t update,
                                        int64_t count, const int64_t *ranges, int32_t range_count, int64_t weight, int64_t weight_count,
                                        int64_t gradient, int64_t gradient_count, int64_t first, int64_t first_count, int64_t second,
                                        int64_t second_count, int64_t anchor, int64_t anchor_count, int64_t mask, int64_t mask_count,
-                                       double *norm);
+                                       int64_t norm, int64_t norm_count);
 /* Adds a low-rank update to a weight in one pass: weight [rows, columns] += factor * b a, on each of `slices` runs of `width` rows
  * that begin at starts[i], ascending without overlap. a is [slices * rank, columns], b is [slices * width, rank], as of the
  * operation lora_linear. The negative factor takes it off again, within two roundings. All F32, row-major. */
-GRAFT_API int32_t graft_low_rank_merge(graft_device *device, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices,
+GRAFT_API int32_t graft_low_rank_merge(graft_device *device, int64_t stream, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices,
                                        int64_t width, const int64_t *starts, int64_t weight, int64_t weight_count, int64_t a,
                                        int64_t a_count, int64_t b, int64_t b_count);
 /* A linear layer with a low-rank update of its weight inside it, all F32: y = x weight' + bias and, on each of `slices` runs of
@@ -213,14 +220,14 @@ GRAFT_API int32_t graft_low_rank_merge(graft_device *device, int64_t rows, int64
  * (optional), a [slices * rank, in], b [slices * width, rank], y [rows, out], t [rows, slices * rank]. With adapters > 0 there is one
  * update each: a and b have the adapter's axis first, adapter (I32 [samples]) is that of each of `samples` equal parts of the rows,
  * -1 is none, and scales (F32 [adapters], optional) multiply the factor. */
-GRAFT_API int32_t graft_low_rank_forward(graft_device *device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
+GRAFT_API int32_t graft_low_rank_forward(graft_device *device, int64_t stream, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
                                          int32_t slices, int64_t width, const int64_t *starts, int64_t adapters, int64_t samples,
                                          int64_t x, int64_t x_count, int64_t weight, int64_t weight_count, int64_t bias, int64_t bias_count,
                                          int64_t a, int64_t a_count, int64_t b, int64_t b_count, int64_t adapter, int64_t adapter_count,
                                          int64_t scales, int64_t scales_count, int64_t y, int64_t y_count, int64_t t, int64_t t_count);
 /* Gradients of x, a and b out of dy [rows, out] and the forward's t; one that is left out is not computed, and what only it reads
  * may be left out too: the weight is read for dx alone. The weight has no gradient. accumulate 1 adds to da and db. */
-GRAFT_API int32_t graft_low_rank_backward(graft_device *device, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
+GRAFT_API int32_t graft_low_rank_backward(graft_device *device, int64_t stream, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
                                           int32_t slices, int64_t width, const int64_t *starts, int64_t adapters, int64_t samples,
                                           int32_t accumulate, int64_t x, int64_t x_count, int64_t weight, int64_t weight_count, int64_t a,
                                           int64_t a_count, int64_t b, int64_t b_count, int64_t adapter, int64_t adapter_count,

@@ -3,6 +3,7 @@ package dev.graft.engine;
 import dev.graft.engine.binding.global.Graft;
 import dev.graft.engine.binding.graft_device;
 import java.util.Objects;
+import org.bytedeco.javacpp.Pointer;
 
 /**
  * A machine that plans run on: a column of kernels with lanes, each a team of threads that runs one plan at a time. Calls
@@ -18,6 +19,7 @@ public final class Device implements AutoCloseable {
     private final int threads;
     private final int lanes;
     private final Kernels kernels = new Kernels(this);
+    private final DirectCalls streamCalls = new DirectCalls(this, false);
 
     private Device(graft_device pointer, String column, int threads, int lanes) {
         this.pointer = pointer;
@@ -113,11 +115,48 @@ public final class Device implements AutoCloseable {
     }
 
     /**
-     * Kernels on memory of the caller, without a plan; the same object every time. A GPU's refuse every call with an
-     * {@link UnavailableException}: that memory is the host's.
+     * Kernels on the caller's memory of the host, without a plan; the same object every time.
+     *
+     * @throws UnavailableException where this is a GPU: see {@link #kernels(long)}
      */
     public Kernels kernels() {
+        if (isGpu()) {
+            throw new UnavailableException("device " + column + " has no kernels on memory of the host; kernels(stream) has those of the GPU");
+        }
         return kernels;
+    }
+
+    /**
+     * Kernels on the caller's memory of this GPU and on a stream of the caller's, without a plan.
+     *
+     * @param stream a cudaStream_t of this GPU, which lives until the last call; 0 is the default stream
+     * @throws UnavailableException where this is no GPU: see {@link #kernels()}
+     */
+    public StreamKernels kernels(long stream) {
+        requireGpu();
+        return new StreamKernels(streamCalls, stream, null);
+    }
+
+    /**
+     * Kernels on the caller's memory of this GPU and on a stream of the caller's, without a plan.
+     *
+     * @param stream as for {@link #kernels(long)}, such as a {@code CUstream_st} of the CUDA presets; kept reachable. A null
+     *     address is the default stream
+     * @throws UnavailableException where this is no GPU: see {@link #kernels()}
+     */
+    public StreamKernels kernels(Pointer stream) {
+        requireGpu();
+        return new StreamKernels(streamCalls, 0, Objects.requireNonNull(stream, "stream"));
+    }
+
+    private boolean isGpu() {
+        return column.startsWith("cuda");
+    }
+
+    private void requireGpu() {
+        if (!isGpu()) {
+            throw new UnavailableException("device " + column + " has no streams; kernels() are on memory of the host");
+        }
     }
 
     /** A new workspace for plans that never run at the same time. */

@@ -1,10 +1,8 @@
 package dev.graft.engine;
 
-import java.util.concurrent.ConcurrentLinkedDeque;
-
 /**
- * The engine's kernels on memory of the caller, without a graph or a plan: {@link Device#kernels()}. Arguments are
- * {@link Memory} of arrays, direct buffers, pointers or addresses; nothing is kept of them.
+ * The engine's kernels on the caller's memory of the host, without a graph or a plan: {@link Device#kernels()}; those on memory
+ * of a GPU are {@link StreamKernels}. Arguments are {@link Memory} of arrays, direct buffers, pointers or addresses; nothing is kept of them.
  *
  * <p>What a size needs is prepared at its first call and kept for the next (the 128 last used). A small call, up to some two
  * million operations or 32 768 elements, runs on the calling thread alone; a larger one on a lane of the device, where it waits
@@ -15,43 +13,10 @@ import java.util.concurrent.ConcurrentLinkedDeque;
  * expected and what came, before anything is written; {@link IllegalStateException} where the device is closed.
  */
 public final class Kernels {
-    private static final DType[] FLOATS = {DType.F32, DType.BF16};
-
-    private final Device device;
-    private final ConcurrentLinkedDeque<Operands> idle = new ConcurrentLinkedDeque<>();
+    private final DirectCalls calls;
 
     Kernels(Device device) {
-        this.device = device;
-    }
-
-    /** One native call; the operands have been added. */
-    private interface Call {
-        int run(Operands operands);
-    }
-
-    private interface Adding {
-        void to(Operands operands);
-    }
-
-    private void call(Adding adding, Call call) {
-        device.handle.enter();
-        try {
-            Operands operands = idle.pollFirst();
-            if (operands == null) {
-                operands = new Operands();
-            }
-            try {
-                adding.to(operands);
-                operands.copyIn();
-                Status.check(call.run(operands));
-                operands.copyOut();
-            } finally {
-                operands.clear();
-                idle.addFirst(operands);
-            }
-        } finally {
-            device.handle.exit();
-        }
+        this.calls = new DirectCalls(device, true);
     }
 
     /**
@@ -63,12 +28,7 @@ public final class Kernels {
      * @param c [m, n], F32 or BF16; written
      */
     public void matmul(Matmul product, Memory a, Memory b, Memory c) {
-        call(operands -> {
-            operands.reads("a", Operands.needed("a", a), FLOATS);
-            operands.reads("b", Operands.needed("b", b), FLOATS);
-            operands.writes("c", Operands.needed("c", c), FLOATS);
-            product.addEpilogue(operands, c.dtype());
-        }, o -> product.run(device.pointer, o, a.dtype(), c.dtype()));
+        calls.run(o -> product.add(o, a, b, c), (device, o) -> product.run(device, 0, o, a.dtype(), c.dtype()));
     }
 
     /**
@@ -81,13 +41,9 @@ public final class Kernels {
      */
     public SoftmaxCrossEntropy.Loss softmaxCrossEntropy(
             SoftmaxCrossEntropy loss, Memory logits, Memory target, Memory gradient) {
-        double[] results = new double[2];
-        call(operands -> {
-            operands.reads("logits", Operands.needed("logits", logits), DType.F32);
-            operands.reads("target", Operands.needed("target", target), DType.I32, DType.F32);
-            loss.addClassWeights(operands);
-            operands.writes("gradient", gradient, DType.F32);
-        }, o -> loss.run(device.pointer, o, target.dtype(), results));
+        float[] results = new float[2];
+        Memory place = Memory.of(results);
+        calls.run(o -> loss.add(o, logits, target, gradient, place), (device, o) -> loss.run(device, 0, o, target.dtype()));
         return new SoftmaxCrossEntropy.Loss(results[0], results[1]);
     }
 
@@ -100,12 +56,9 @@ public final class Kernels {
      * @return the norm of the live gradient before clipping; 0 where nothing is clipped
      */
     public double optimizerStep(OptimizerStep step, Memory weight, Memory gradient) {
-        double[] norm = new double[1];
-        call(operands -> {
-            operands.writes("weight", Operands.needed("weight", weight), DType.F32);
-            operands.reads("gradient", Operands.needed("gradient", gradient), DType.F32);
-            step.addRest(operands);
-        }, o -> step.run(device.pointer, o, norm));
+        float[] norm = new float[1];
+        Memory place = step.clips() ? Memory.of(norm) : null;
+        calls.run(o -> step.add(o, weight, gradient, place), (device, o) -> step.run(device, 0, o));
         return norm[0];
     }
 
@@ -121,7 +74,7 @@ public final class Kernels {
      * @param t [rows, slices * rank]: x a', which the backward pass reads; written
      */
     public void lowRankForward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory y, Memory t) {
-        call(operands -> layer.addForward(operands, x, weight, a, b, y, t), o -> layer.forward(device.pointer, o));
+        calls.run(o -> layer.addForward(o, x, weight, a, b, y, t), (device, o) -> layer.forward(device, 0, o));
     }
 
     /**
@@ -135,16 +88,16 @@ public final class Kernels {
      */
     public void lowRankBackward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory t, Memory dy,
             LowRankLinear.Gradients gradients) {
-        call(operands -> layer.addBackward(operands, x, weight, a, b, t, dy, gradients), o -> layer.backward(device.pointer, o));
+        calls.run(o -> layer.addBackward(o, x, weight, a, b, t, dy, gradients), (device, o) -> layer.backward(device, 0, o));
     }
 
     /** Adds the update to a weight [out, in] in one pass: {@code weight += factor * b a}, slice by slice. */
     public void lowRankMerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
-        call(operands -> layer.addMerge(operands, weight, a, b), o -> layer.merge(device.pointer, o, 1));
+        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, 0, o, 1));
     }
 
     /** Takes the update off a weight again; within two roundings of what it was before it was merged. */
     public void lowRankUnmerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
-        call(operands -> layer.addMerge(operands, weight, a, b), o -> layer.merge(device.pointer, o, -1));
+        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, 0, o, -1));
     }
 }

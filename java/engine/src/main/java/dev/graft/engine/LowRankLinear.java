@@ -123,8 +123,8 @@ public final class LowRankLinear {
         o.writes("t", Operands.needed("t", t), DType.F32);
     }
 
-    int forward(graft_device device, Operands o) {
-        return Graft.graft_low_rank_forward(device, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
+    int forward(graft_device device, long stream, Operands o) {
+        return Graft.graft_low_rank_forward(device, stream, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
                 o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2), o.address(3), o.count(3),
                 o.address(4), o.count(4), o.address(5), o.count(5), o.address(6), o.count(6), o.address(7), o.count(7),
                 o.address(8), o.count(8));
@@ -144,8 +144,8 @@ public final class LowRankLinear {
         o.writes("db", gradients.db, DType.F32);
     }
 
-    int backward(graft_device device, Operands o) {
-        return Graft.graft_low_rank_backward(device, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
+    int backward(graft_device device, long stream, Operands o) {
+        return Graft.graft_low_rank_backward(device, stream, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
                 accumulate ? 1 : 0, o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2), o.address(3),
                 o.count(3), o.address(4), o.count(4), o.address(5), o.count(5), o.address(6), o.count(6), o.address(7), o.count(7),
                 o.address(8), o.count(8), o.address(9), o.count(9), o.address(10), o.count(10));
@@ -161,8 +161,8 @@ public final class LowRankLinear {
     }
 
     /** {@code sign} 1 merges, -1 takes off. */
-    int merge(graft_device device, Operands o, int sign) {
-        return Graft.graft_low_rank_merge(device, out, in, rank, sign * factor, starts.length, width, starts,
+    int merge(graft_device device, long stream, Operands o, int sign) {
+        return Graft.graft_low_rank_merge(device, stream, out, in, rank, sign * factor, starts.length, width, starts,
                 o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2));
     }
 

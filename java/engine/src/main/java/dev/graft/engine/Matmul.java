@@ -145,14 +145,16 @@ public final class Matmul {
         return (flags & flag) != 0;
     }
 
-    void addEpilogue(Operands o, DType result) {
+    void add(Operands o, Memory a, Memory b, Memory c) {
+        o.reads("a", Operands.needed("a", a), DType.F32, DType.BF16);
+        o.reads("b", Operands.needed("b", b), DType.F32, DType.BF16);
+        o.writes("c", Operands.needed("c", c), DType.F32, DType.BF16);
         o.reads("bias", bias, DType.F32);
-        o.reads("residual", residual, result);
+        o.reads("residual", residual, c.dtype());
     }
 
-    /** The operands are a, b, c, bias, residual. */
-    int run(graft_device device, Operands o, DType type, DType result) {
-        return Graft.graft_matmul(device, flags, activation.code, factor, batch, m, n, k, type.code, result.code,
+    int run(graft_device device, long stream, Operands o, DType type, DType result) {
+        return Graft.graft_matmul(device, stream, flags, activation.code, factor, batch, m, n, k, type.code, result.code,
                 o.address(0), o.count(0), rowA(), stepA(), o.address(1), o.count(1), rowB(), stepB(),
                 o.address(2), o.count(2), rowC(), stepC(), o.address(3), o.count(3), o.address(4), o.count(4));
     }

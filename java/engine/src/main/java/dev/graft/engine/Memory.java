@@ -13,8 +13,8 @@ import org.bytedeco.javacpp.IntPointer;
 import org.bytedeco.javacpp.Pointer;
 
 /**
- * Numbers that the caller owns, as an operand of {@link Kernels}: an array, a direct buffer, a JavaCPP pointer, or an address.
- * It holds no memory of its own and keeps what it was made from reachable. Row-major, in elements.
+ * Numbers that the caller owns, as an operand of {@link Kernels} or {@link StreamKernels}: an array, a direct buffer, a JavaCPP
+ * pointer, or an address. It holds no memory of its own and keeps what it was made from reachable. Row-major, in elements.
  *
  * <p>Kernels read and write direct buffers, pointers and addresses where they lie. Arrays are copied to direct memory before
  * the kernel and, where it writes, back after it: the Java heap is never pinned while a kernel runs. That memory is kept by the
@@ -22,7 +22,7 @@ import org.bytedeco.javacpp.Pointer;
  *
  * <p>An operand may be longer than a call needs. What a pointer points to is looked up at each call, so one that was closed in
  * between is an error; so is a null address. A raw address that is not the caller's, or a count larger than what lies there,
- * cannot be told and ends as in C. Immutable; two calls at the same moment must not write the same memory.
+ * cannot be told and ends as in C; of memory of a GPU the driver tells most of it (see {@link StreamKernels}). Immutable; two calls at the same moment must not write the same memory.
  */
 public final class Memory {
     private final DType dtype;
@@ -146,6 +146,11 @@ public final class Memory {
     /** Number of elements. */
     public long count() {
         return count;
+    }
+
+    /** Whether it is an array or a buffer: memory of the host for certain. */
+    boolean ofJava() {
+        return owner != null && !(owner instanceof Pointer);
     }
 
     /** The array that has to be copied for native code, or null. */

@@ -17,6 +17,8 @@ final class Operands {
     private static final int MOST = 12;
     private static final int ALIGNMENT = 64;
 
+    // false: they have to lie on a GPU
+    private final boolean host;
     private final Memory[] memories = new Memory[MOST];
     private final boolean[] written = new boolean[MOST];
     private final long[] places = new long[MOST];
@@ -26,7 +28,9 @@ final class Operands {
     private IntBuffer ints;
     private long base;
 
-    Operands() {
+    /** Of calls whose operands are memory of the host, or of a GPU. */
+    Operands(boolean host) {
+        this.host = host;
         reserve(ALIGNMENT);
     }
 
@@ -42,6 +46,10 @@ final class Operands {
 
     private int add(String name, Memory memory, boolean write, DType... types) {
         if (memory != null) {
+            if (!host && memory.ofJava()) {
+                throw new IllegalArgumentException(
+                        name + " is " + memory + "; expected memory of the GPU, by a pointer or an address");
+            }
             boolean fits = false;
             for (DType type : types) {
                 fits |= memory.dtype() == type;

@@ -117,30 +117,37 @@ public final class OptimizerStep {
         return next;
     }
 
-    void addRest(Operands o) {
+    /** Whether the norm of the gradient becomes known. */
+    boolean clips() {
+        return clip > 0;
+    }
+
+    void add(Operands o, Memory weight, Memory gradient, Memory norm) {
+        o.writes("weight", Operands.needed("weight", weight), DType.F32);
+        o.reads("gradient", Operands.needed("gradient", gradient), DType.F32);
         o.writes("first moment", first, DType.F32);
         o.writes("second moment", second, DType.F32);
         o.reads("anchor", anchor, DType.F32);
         o.reads("mask", mask, DType.U8);
+        o.writes("norm", norm, DType.F32);
     }
 
-    /** The operands are weight, gradient, first and second moment, anchor, mask. */
-    int run(graft_device device, Operands o, double[] norm) {
+    int run(graft_device device, long stream, Operands o) {
         if (optimizer instanceof Optimizer.Sgd sgd) {
-            return run(device, o, norm, Graft.GRAFT_SGD, sgd, 0, 0, 0);
+            return run(device, stream, o, Graft.GRAFT_SGD, sgd, 0, 0, 0);
         }
         Optimizer.Sgd none = new Optimizer.Sgd(0, false);
         if (optimizer instanceof Optimizer.Adam adam) {
-            return run(device, o, norm, Graft.GRAFT_ADAM, none, adam.beta1(), adam.beta2(), adam.eps());
+            return run(device, stream, o, Graft.GRAFT_ADAM, none, adam.beta1(), adam.beta2(), adam.eps());
         }
         Optimizer.AdamW adamw = (Optimizer.AdamW) optimizer;
-        return run(device, o, norm, Graft.GRAFT_ADAMW, none, adamw.beta1(), adamw.beta2(), adamw.eps());
+        return run(device, stream, o, Graft.GRAFT_ADAMW, none, adamw.beta1(), adamw.beta2(), adamw.eps());
     }
 
-    private int run(graft_device device, Operands o, double[] norm, int kind, Optimizer.Sgd sgd, double beta1, double beta2, double eps) {
-        return Graft.graft_optimizer_step(device, kind, sgd.momentum(), sgd.nesterov() ? 1 : 0, beta1, beta2, eps, rate, decay,
+    private int run(graft_device device, long stream, Operands o, int kind, Optimizer.Sgd sgd, double beta1, double beta2, double eps) {
+        return Graft.graft_optimizer_step(device, stream, kind, sgd.momentum(), sgd.nesterov() ? 1 : 0, beta1, beta2, eps, rate, decay,
                 anchorStrength, clip, update, o.count(0), ranges, ranges.length / 2, o.address(0), o.count(0), o.address(1),
                 o.count(1), o.address(2), o.count(2), o.address(3), o.count(3), o.address(4), o.count(4), o.address(5), o.count(5),
-                norm);
+                o.address(6), o.count(6));
     }
 }

@@ -72,15 +72,18 @@ public final class SoftmaxCrossEntropy {
         return next;
     }
 
-    void addClassWeights(Operands o) {
+    void add(Operands o, Memory logits, Memory target, Memory gradient, Memory results) {
+        o.reads("logits", Operands.needed("logits", logits), DType.F32);
+        o.reads("target", Operands.needed("target", target), DType.I32, DType.F32);
         o.reads("class weights", classWeights, DType.F32);
+        o.writes("gradient", gradient, DType.F32);
+        o.writes("results", Operands.needed("results", results), DType.F32);
     }
 
-    /** The operands are logits, target, class weights, gradient. */
-    int run(graft_device device, Operands o, DType target, double[] results) {
-        return Graft.graft_softmax_cross_entropy(device, rows, classes, smoothing, ignored, factor, normalizer,
+    int run(graft_device device, long stream, Operands o, DType target) {
+        return Graft.graft_softmax_cross_entropy(device, stream, rows, classes, smoothing, ignored, factor, normalizer,
                 o.address(0), o.count(0), target.code, o.address(1), o.count(1), o.address(2), o.count(2),
-                o.address(3), o.count(3), results);
+                o.address(3), o.count(3), o.address(4), o.count(4));
     }
 
     /**
