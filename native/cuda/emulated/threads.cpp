@@ -55,7 +55,7 @@ constexpr size_t kStack = 256 << 10;  // reserved; a page is taken when it is to
 constexpr size_t kGuard = 64;         // bytes of a known value behind each piece of shared memory
 constexpr unsigned char kUntouched = 0xA5;
 
-enum class State : uint8_t { Ready, InWarp, AtBarrier, Done };
+enum class State : uint8_t { Ready, Polling, InWarp, AtBarrier, Done };
 
 struct Copy {
   void* to;
@@ -91,11 +91,15 @@ class Block {
     if (stacks_) munmap(stacks_, stack_count_ * kStack);
   }
 
-  void run(Coordinates index, Coordinates shape, Coordinates grid, size_t dynamic_shared, const std::function<void()>& thread, uint64_t seed) {
+  void run(Coordinates index, Coordinates shape, Coordinates grid, size_t dynamic_shared, const std::function<void()>& thread, uint64_t seed, unsigned cluster) {
     index_ = index, shape_ = shape, grid_ = grid, thread_ = &thread, seed_ = seed;
+    blocks_.assign(cluster, index);
+    for (unsigned i = 0; i < cluster; i++) blocks_[i].x += i;
     prepare();
     pieces_.clear();
-    dynamic_ = piece(nullptr, dynamic_shared, 16);
+    dynamic_.clear();
+    for (const Coordinates& block : blocks_) dynamic_.push_back(piece(&block, dynamic_shared, 16));
+    dynamic_bytes_ = dynamic_shared;
     Block* before = running;
     running = this;
     try {
@@ -158,8 +162,12 @@ class Block {
 
   Fibre* current_ = nullptr;
   Coordinates index_, shape_, grid_;
-  unsigned char* dynamic_ = nullptr;
+  std::vector<Coordinates> blocks_;       // of the cluster
+  std::vector<unsigned char*> dynamic_;   // of each
+  size_t dynamic_bytes_ = 0;
+  int64_t events_ = 0;                    // what polling threads may wait for
 
+  size_t rank() const { return static_cast<size_t>(current_ - fibres_.data()) / (fibres_.size() / blocks_.size()); }
   int lane() const { return static_cast<int>((current_ - fibres_.data()) % kLanes); }
   unsigned char* snapshot(int lane) { return snapshots_[(current_ - fibres_.data()) / kLanes * kLanes + lane].value; }
 
@@ -177,7 +185,7 @@ class Block {
   }
 
   void prepare() {
-    const size_t n = size_t{shape_.x} * shape_.y * shape_.z;
+    const size_t threads = size_t{shape_.x} * shape_.y * shape_.z, n = threads * blocks_.size();
     if (stack_count_ < n) {
       if (stacks_) munmap(stacks_, stack_count_ * kStack);
       void* p = mmap(nullptr, n * kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -189,7 +197,8 @@ class Block {
     snapshots_.resize((n + kLanes - 1) / kLanes * kLanes);
     for (size_t i = 0; i < n; i++) {
       Fibre& f = fibres_[i];
-      f.index = Coordinates(static_cast<unsigned>(i % shape_.x), static_cast<unsigned>(i / shape_.x % shape_.y), static_cast<unsigned>(i / shape_.x / shape_.y));
+      const size_t t = i % threads;
+      f.index = Coordinates(static_cast<unsigned>(t % shape_.x), static_cast<unsigned>(t / shape_.x % shape_.y), static_cast<unsigned>(t / shape_.x / shape_.y));
       f.state = State::Ready;
       f.copies.clear();
       f.groups = 0;
@@ -204,6 +213,25 @@ class Block {
 
   // Resumes all until each is done or waits at a barrier of the block; whether all are done.
   bool rounds() {
+    for (int idle = 0; idle < 2;) {
+      const int64_t before = events_;
+      round();
+      const Fibre* polling = nullptr;
+      for (Fibre& f : fibres_)
+        if (f.state == State::Polling) {
+          f.state = State::Ready;
+          polling = &f;
+        }
+      if (!polling) break;
+      idle = events_ == before ? idle + 1 : 0;
+      if (idle == 2) fail(text("thread ", polling - fibres_.data(), " waits at ", polling->place.file, ":", polling->place.line, " for what no thread brings about"));
+    }
+    for (const Fibre& f : fibres_)
+      if (f.state != State::Done) return false;
+    return true;
+  }
+
+  void round() {
     const unsigned count = static_cast<unsigned>(fibres_.size()), warps = (count + kLanes - 1) / kLanes;
     const unsigned turn = static_cast<unsigned>(seed_ >> 8) | 1;  // odd: i * turn runs through all lanes
     const unsigned first_warp = static_cast<unsigned>(seed_ % warps);
@@ -217,9 +245,6 @@ class Block {
         }
       while (release_warp(begin, end));
     }
-    for (const Fibre& f : fibres_)
-      if (f.state != State::Done) return false;
-    return true;
   }
 
   void resume(Fibre& f) {
@@ -313,7 +338,7 @@ uint64_t mixed(uint64_t z) {  // splitmix64
 }  // namespace
 
 const Coordinates& thread_index() { return running->current_->index; }
-const Coordinates& block_index() { return running->index_; }
+const Coordinates& block_index() { return running->blocks_[running->rank()]; }
 const Coordinates& block_shape() { return running->shape_; }
 const Coordinates& grid_shape() { return running->grid_; }
 int lane() { return running->lane(); }
@@ -332,12 +357,19 @@ void wait_copies(size_t newest) { running->wait_copies(newest); }
 void require_aligned(const void* address, size_t to) { running->require_aligned(address, to); }
 
 void* shared_memory(const void* site, size_t bytes, size_t alignment) { return running->piece(site, bytes, alignment); }
-void* dynamic_shared_memory() { return running->dynamic_; }
+void* dynamic_shared_memory() { return running->dynamic_[running->rank()]; }
+int cluster_rank() { return static_cast<int>(running->rank()); }
+void* dynamic_shared_memory(int rank) { return running->dynamic_.at(static_cast<size_t>(rank)); }
+size_t dynamic_shared_bytes() { return running->dynamic_bytes_; }
 
-void launch(const void* kernel, Coordinates grid, Coordinates block, size_t dynamic_shared, const std::function<void()>& thread) {
+void poll(Place place) { running->wait(State::Polling, 0, place); }
+void progress() { running->events_++; }
+
+void launch(const void* kernel, Coordinates grid, Coordinates block, size_t dynamic_shared, const std::function<void()>& thread, unsigned cluster) {
   const int64_t threads = int64_t{block.x} * block.y * block.z;
   require(threads >= 1 && threads <= 1024, "a block has 1 to 1024 threads, not ", threads);
   require(grid.y <= 65535 && grid.z <= 65535, "a grid has at most 65535 blocks along y and z, not ", grid.y, " and ", grid.z);
+  require(cluster >= 1 && grid.x % cluster == 0, "a grid of ", grid.x, " blocks is none of clusters of ", cluster);
   static thread_local Block machine;
   {
     std::lock_guard<std::mutex> lock(counting);
@@ -345,10 +377,10 @@ void launch(const void* kernel, Coordinates grid, Coordinates block, size_t dyna
   }
   const uint64_t order = mixed(seed() ^ static_cast<uint64_t>(launched++));
   const int64_t blocks = int64_t{grid.x} * grid.y * grid.z;
-  for (int64_t k = 0; k < blocks; k++) {
-    const int64_t i = order & 32 ? k : blocks - 1 - k;
+  for (int64_t k = 0; k < blocks; k += cluster) {
+    const int64_t i = order & 32 ? k : blocks - cluster - k;
     const Coordinates index(static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y), static_cast<unsigned>(i / grid.x / grid.y));
-    machine.run(index, block, grid, dynamic_shared, thread, mixed(order + static_cast<uint64_t>(i)));
+    machine.run(index, block, grid, dynamic_shared, thread, mixed(order + static_cast<uint64_t>(i)), cluster);
   }
 }
 

@@ -4,7 +4,9 @@
 //   a barrier that some threads of the block never reach, or two barriers waited for at once,
 //   an exchange in a warp that a thread of its mask does not join,
 //   writing beside shared memory. Shared memory begins as NaN in every block,
-//   ending with a copy under way. The destination of a copy is NaN until the thread that began it has waited for it.
+//   ending with a copy under way. The destination of a copy is NaN until the thread that began it has waited for it,
+//   threads that all look again and again for something that none of them does.
+// The blocks of a cluster run at once, each with dynamic shared memory of its own; block_barrier is one of all its threads.
 // Warps and the threads in them are resumed in an order drawn from a seed (GRAFT_FIBRE_SEED, 1 without it): with another seed a missing
 // barrier shows elsewhere. Memory ordering, speed and what depends on either are not modelled.
 #pragma once
@@ -46,13 +48,22 @@ void copy_later(void* to, const void* from, size_t bytes, size_t whole);
 void commit_copies();
 void wait_copies(size_t newest);
 void require_aligned(const void* address, size_t to);
+// For a thread that waits for something which is none of the above: it calls poll() until it is there, and who brings it about calls
+// progress().
+void poll(Place place);
+void progress();
 
 // Shared memory of the block: the same bytes for every thread that names the same site.
 void* shared_memory(const void* site, size_t bytes, size_t alignment);
 void* dynamic_shared_memory();
 
-// Runs `thread` once for every thread of the grid. Throws Error where the kernel breaks a rule above.
-void launch(const void* kernel, Coordinates grid, Coordinates block, size_t dynamic_shared, const std::function<void()>& thread);
+// Of a cluster: the number of this thread's block in it, and the dynamic shared memory of any.
+int cluster_rank();
+void* dynamic_shared_memory(int rank);
+size_t dynamic_shared_bytes();
+
+// Runs `thread` once for every thread of the grid, whose blocks along x make clusters. Throws Error where the kernel breaks a rule above.
+void launch(const void* kernel, Coordinates grid, Coordinates block, size_t dynamic_shared, const std::function<void()>& thread, unsigned cluster = 1);
 
 uint64_t fibre_seed();
 void set_fibre_seed(uint64_t seed);

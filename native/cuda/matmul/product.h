@@ -10,6 +10,9 @@ namespace graft::cuda {
 std::unique_ptr<Kernel> make_simt_product(const Device& d, const ProductRequest& r);
 // bf16 factors whose lines are contiguous; compute capability 8.0 and later.
 std::unique_ptr<Kernel> make_mma_product(const Device& d, const ProductRequest& r);
+// bf16 factors and results whose lines are contiguous and begin at multiples of 16 bytes, as must the operands; compute capability 9.x.
+// Never run on a device: not taken by itself.
+std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest& r);
 
 // The products that an operation is made of, while it is prepared: their names, and scratch memory that they take in turns.
 class InnerProducts {
