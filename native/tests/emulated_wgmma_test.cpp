@@ -15,7 +15,7 @@ struct Case {
   WgmmaTiling tiling;
 };
 
-// Lines padded to a multiple of eight elements, and one line more where `wide`.
+// Lines padded to a multiple of eight elements, and eight more.
 ProductRequest request(int64_t batch, int64_t m, int64_t n, int64_t k, bool a_along_k, bool b_along_k, DType result) {
   const auto padded = [](int64_t v) { return (v + 7) / 8 * 8 + 8; };
   ProductRequest r;
