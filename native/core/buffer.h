@@ -38,4 +38,20 @@ class Buffer {
   size_t bytes_ = 0;
 };
 
+// Owned memory of the host that a column's enqueued copies can reach.
+class HostBuffer {
+ public:
+  HostBuffer(Column& column, size_t bytes) : column_(column), bytes_(bytes), address_(static_cast<char*>(column.allocate_host(bytes))) {}
+  ~HostBuffer() { column_.release_host(address_, bytes_); }
+  HostBuffer(const HostBuffer&) = delete;
+  HostBuffer& operator=(const HostBuffer&) = delete;
+  char* data() const { return address_; }
+  size_t size() const { return bytes_; }
+
+ private:
+  Column& column_;
+  size_t bytes_;
+  char* address_;
+};
+
 }  // namespace graft

@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -155,6 +156,13 @@ struct ProductRequest {
   Epilogue epilogue;
 };
 
+// Work that was recorded and can be done again with one call, on the same addresses.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void replay() const = 0;
+};
+
 class Column {
  public:
   virtual ~Column() = default;
@@ -195,9 +203,22 @@ class Column {
   virtual void end_alone() noexcept = 0;
   virtual void synchronize() = 0;
 
-  // Calls on memory of callers. A column that enqueues (a GPU's) runs kernels on the caller's stream and does not wait for them; of
-  // the others callers have the memory at hand, and a call has done its work when it returns.
+  // Whether kernels, copy() and the calls below return before they have done their work, which is done in the order of the calls;
+  // synchronize(), copy_in() and copy_out() wait for it. Plans of such a column run on the thread that calls, not on a lane, and its
+  // optimizer kernels obey the step header's judged_losses.
   virtual bool enqueues() const { return false; }
+  // Host memory, aligned as the column's own, for copies that are enqueued. It outlives them.
+  virtual void* allocate_host(size_t bytes) { return ::operator new(bytes, std::align_val_t(64)); }
+  virtual void release_host(void* address, size_t) noexcept { ::operator delete(address, std::align_val_t(64)); }
+  virtual void enqueue_in(void* address, const void* host, size_t bytes) { copy_in(address, host, bytes); }
+  virtual void enqueue_out(void* host, const void* address, size_t bytes) { copy_out(host, address, bytes); }
+  // What `body` enqueues on the calling thread is recorded and not done. Null where the column has no recordings.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& body) { (void)body; return nullptr; }
+  // What to tell a caller of a failed call: a device that faulted earlier is named with the message of then.
+  virtual std::string blame(const std::string& message) { return message; }
+
+  // Calls on memory of callers. A column that enqueues runs kernels on the caller's stream and does not wait for them; of the others
+  // callers have the memory at hand, and a call has done its work when it returns.
   // The caller's fault where the column can tell that its kernels may not touch these bytes; `name` is what messages call them.
   virtual void reach(const char* name, int64_t address, int64_t bytes) const { (void)name, (void)address, (void)bytes; }
   // In the order of the caller's stream: takes `bytes` of memory, puts `count` bytes from `first` at its beginning, runs `body`, whose

@@ -24,4 +24,9 @@ const Operand& Plan::readable(const std::string& name) const {
   throw Error(GRAFT_INVALID_ARGUMENT, text("this plan keeps no value ", name, "; nearest is ", nearest_name(name, known)));
 }
 
+std::string Plan::title() const {
+  const std::string ends = steps_.empty() ? "" : text(" from ", steps_.front().node, " to ", steps_.back().node);
+  return text(options_.train ? "train" : "eval", ", batch ", options_.batch, ", ", name_of(options_.compute), ", ", steps_.size(), " steps", ends);
+}
+
 }  // namespace graft

@@ -74,6 +74,8 @@ class Plan {
   const std::vector<int>& updated() const { return updated_; }
   const std::vector<int>& tracked() const { return tracked_; }
   bool changes_params() const { return !updated_.empty() || !tracked_.empty(); }
+  // In a few words, for messages.
+  std::string title() const;
   std::string describe() const;
   std::string memory_text() const;
 

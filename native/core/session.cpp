@@ -1,7 +1,5 @@
 #include "session.h"
 
-#include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -13,9 +11,10 @@ namespace graft {
 
 Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspace)
     : plan_(std::move(plan)), workspace_(std::move(workspace)), block_memory_(*plan_->device().column, StepBlock::bytes(plan_->sizes())),
-      mirror_(StepBlock::bytes(plan_->sizes())), host_(StepBlock::at(mirror_.data(), plan_->sizes())),
+      mirror_(*plan_->device().column, StepBlock::bytes(plan_->sizes())), host_(StepBlock::at(mirror_.data(), plan_->sizes())),
       block_(StepBlock::at(block_memory_.address(), plan_->sizes())) {
   require(&workspace_->device() == &plan_->device(), "the workspace belongs to another device than the plan");
+  std::memset(mirror_.data(), 0, mirror_.size());
   new (host_.header) StepHeader();
   for (int i = 0; i < plan_->sizes().losses; i++) host_.loss_weight[i] = 1;
   rows(plan_->sizes().batch, nullptr, nullptr);
@@ -46,27 +45,6 @@ void* Session::address(const Operand& x) const {
     case Place::Space::Mask: return t->mask.at(x.place.offset);
   }
   return nullptr;
-}
-
-bool Session::bound() const {
-  if (bound_generation_ != workspace_->generation()) return false;
-  for (size_t i = 0; i < bound_plain_.size(); i++)
-    if (bound_plain_[i] != plan_->params().plain(plan_->tracked()[i])) return false;
-  return true;
-}
-
-void Session::bind() {
-  for (size_t i = 0; i < steps_.size(); i++) {
-    const Step& s = plan_->steps()[i];
-    Bound& b = steps_[i];
-    for (size_t k = 0; k < s.in.size(); k++) b.in[k] = address(s.in[k]);
-    for (size_t k = 0; k < s.out.size(); k++) b.out[k] = address(s.out[k]);
-    for (size_t k = 0; k < s.din.size(); k++) b.din[k] = address(s.din[k]);
-    b.args = {b.in.data(), b.out.data(), b.din.data(), address(s.dout), address(s.dout2), address(s.residual),
-              address(s.dresidual), address(s.activated), address(s.scratch), &block_};
-  }
-  for (size_t i = 0; i < bound_plain_.size(); i++) bound_plain_[i] = plan_->params().plain(plan_->tracked()[i]);
-  bound_generation_ = workspace_->generation();
 }
 
 void Session::write(const std::string& name, const void* host, size_t bytes) {
@@ -119,109 +97,6 @@ void Session::set(const std::string& key, int index, double value) {
   dirty_ = true;
 }
 
-void Session::check_present() const {
-  require(!plan_->trainables() || plan_->trainables() == plan_->params().present_trainables(),
-          "the parameters are now trained by a plan for another set of tensors; compile this plan again");
-}
-
-bool Session::forms_current() {
-  const Params& params = plan_->params();
-  if (forms_version_ == params.version()) return true;
-  for (const auto& f : plan_->forms())
-    if (f->stale(params)) return false;
-  forms_version_ = params.version();
-  return true;
-}
-
-void Session::build_stale_forms() {
-  Params& params = plan_->params();
-  if (forms_version_ == params.version()) return;
-  for (const auto& f : plan_->forms())
-    if (f->stale(params)) f->build(params);
-  forms_version_ = params.version();
-}
-
-void Session::prepare_run(int phases) {
-  check_present();
-  if (phases & GRAFT_UPDATE) {
-    require(plan_->options().optimizer, "the plan was compiled without an optimizer: it cannot update");
-    require(plan_->trainables() != nullptr, "the plan trains nothing: it cannot update");
-    host_.header->update = plan_->trainables()->updates + 1;
-    dirty_ = true;
-  }
-  if (const auto& t = plan_->trainables(); t && phases & GRAFT_GRADIENTS) {
-    if (plan_->options().accumulate && t->dirty) t->gradients.clear();
-    t->dirty = !plan_->options().accumulate;
-  }
-  Column& column = *plan_->device().column;
-  if (dirty_) column.copy_in(block_memory_.address(), mirror_.data(), StepBlock::written_bytes(plan_->sizes()));
-  dirty_ = false;
-  if (!bound()) bind();
-}
-
-// An update with the gradients of a loss that is not finite would spoil every tensor and hide where it began.
-bool Session::losses_finite() {
-  Column& column = *plan_->device().column;
-  const int losses = plan_->sizes().losses;
-  column.synchronize();
-  column.copy_out(host_.loss, block_.loss, sizeof(float) * losses);
-  return std::all_of(host_.loss, host_.loss + losses, [](float loss) { return std::isfinite(loss); });
-}
-
-void Session::finish_run(int phases) {
-  Params& params = plan_->params();
-  Column& column = *plan_->device().column;
-  column.synchronize();
-  const size_t results = StepBlock::written_bytes(plan_->sizes());
-  column.copy_out(mirror_.data() + results, static_cast<char*>(block_memory_.address()) + results, mirror_.size() - results);
-  if (phases & GRAFT_UPDATE) {
-    plan_->trainables()->updates++;
-    for (int p : plan_->updated()) params.touch(p);
-  }
-  if (phases & GRAFT_FORWARD)
-    for (int p : plan_->tracked()) params.touch(p);
-  forms_version_ = params.version();  // what a plan changes itself is no source of its forms
-}
-
-template <class Visit>
-void Session::execute(int phases, Visit visit) {
-  require(phases > 0 && phases <= GRAFT_STEP, "phases are ", phases, "; expected a set of GRAFT_FORWARD, GRAFT_GRADIENTS, GRAFT_UPDATE");
-  Params& params = plan_->params();
-  auto job = [&] {
-    auto steps = [&] {
-      std::lock_guard<std::mutex> running(workspace_->mutex());
-      prepare_run(phases);
-      int due = phases;
-      bool judged = !(phases & GRAFT_FORWARD);
-      for (size_t i = 0; i < steps_.size(); i++) {
-        if (!judged && plan_->steps()[i].phase & due & GRAFT_UPDATE) {
-          judged = true;
-          if (!losses_finite()) {
-            due &= ~GRAFT_UPDATE;
-            plan_->trainables()->dirty = true;  // gradients that nothing may be added to
-          }
-        }
-        if (plan_->steps()[i].phase & due) visit(static_cast<int>(i));
-      }
-      finish_run(due);
-    };
-    for (;;) {
-      if (!plan_->changes_params()) {
-        std::shared_lock<std::shared_mutex> readers(params.lock());
-        if (forms_current()) return steps();
-      }
-      std::unique_lock<std::shared_mutex> writer(params.lock());
-      build_stale_forms();
-      if (plan_->changes_params()) return steps();
-    }
-  };
-  plan_->device().lanes.run(job);
-}
-
-void Session::run(int phases) {
-  execute(phases, [&](int i) { plan_->steps()[i].kernel->run(steps_[i].args); });
-}
-
 void Session::results(double* values, int count) const {
   const int losses = plan_->sizes().losses;
   require(count == 2 * losses + 1, "results are ", 2 * losses + 1, " numbers, room for ", count, " was given");
@@ -259,61 +134,6 @@ void Session::read(const std::string& name, void* host, size_t bytes) {
     uint32_t whole = static_cast<uint32_t>(half) << 16;
     std::memcpy(at + 4 * i, &whole, 4);
   }
-}
-
-std::string Session::find_nonfinite(int phases) {
-  std::string found;
-  Column& column = *plan_->device().column;
-  // A packed form is opaque: what it was built from is read. (A result may hide it: the maximum of NaN and 0 is 0 to some.)
-  auto check_sources = [&](const Form& form) {
-    Params& params = plan_->params();
-    for (int p : form.spec().sources) {
-      if (p < 0 || !found.empty()) continue;
-      const TensorType type{DType::F32, params.shape(p)};
-      Buffer value(column, type.bytes());
-      params.load(p, value.address());
-      if (column.count_nonfinite(value.address(), type) > 0) found = params.name(p);
-    }
-  };
-  auto check = [&](const Operand& x) {
-    if (!found.empty() || x.place.space == Place::Space::None || !is_float(x.type.dtype)) return;
-    if (x.place.space == Place::Space::Form) check_sources(*plan_->forms()[x.place.index]);
-    else if (column.count_nonfinite(address(x), x.type) > 0) found = x.name;
-  };
-  execute(phases & ~GRAFT_UPDATE, [&](int i) {
-    if (!found.empty()) return;
-    const Step& s = plan_->steps()[i];
-    for (const auto& x : s.in) check(x);
-    if (!found.empty()) return;
-    s.kernel->run(steps_[i].args);
-    column.synchronize();
-    if (s.pass != "backward" || s.op == "convert" || s.op == "sum")
-      if (!s.out.empty()) check(s.out[0]);
-    for (const auto& x : s.din) check(x);
-    check(s.dresidual);
-  });
-  return found;
-}
-
-std::string Session::profile(int phases) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> micros(steps_.size(), -1);
-  Column& column = *plan_->device().column;
-  execute(phases, [&](int i) {
-    auto start = Clock::now();
-    plan_->steps()[i].kernel->run(steps_[i].args);
-    column.synchronize();
-    micros[i] = std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-  });
-  Json json;
-  json.begin_array();
-  for (size_t i = 0; i < steps_.size(); i++) {
-    if (micros[i] < 0) continue;
-    const Step& s = plan_->steps()[i];
-    json.begin_object().field("node", s.node).field("op", s.op).field("pass", s.pass).field("kernel", s.kernel->name()).field("microseconds", micros[i]).end_object();
-  }
-  json.end_array();
-  return json.text();
 }
 
 }  // namespace graft

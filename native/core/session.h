@@ -1,6 +1,8 @@
 // A plan bound to a workspace: addresses resolved once, a step block of its own. One thread at a time; the runs themselves
 // happen on the device's lanes and allocate nothing.
 #pragma once
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +12,12 @@
 #include "workspace.h"
 
 namespace graft {
+
+// How runs are looked at: from the environment, see session_run.cpp.
+struct Diagnosis {
+  bool graph, sync, nan;
+  Diagnosis();
+};
 
 class Session {
  public:
@@ -27,6 +35,8 @@ class Session {
   std::string find_nonfinite(int phases);
   // JSON array: node, op, pass, kernel, microseconds.
   std::string profile(int phases);
+  // How many sets of phases are replayed from a recording.
+  int recordings() const { return static_cast<int>(std::count_if(std::begin(recordings_), std::end(recordings_), [](const auto& r) { return r != nullptr; })); }
 
  private:
   struct Bound {  // addresses of one step
@@ -36,26 +46,42 @@ class Session {
   void bind();
   bool bound() const;
   void* address(const Operand& operand) const;
-  // Runs `visit(step number)` around the steps of these phases, on a lane, with locks held and addresses right.
+  // Calls `body` where a run may take place: on a lane, or for a column that enqueues on this thread, with locks held and forms built.
+  template <class Body>
+  void hold(Body body);
+  template <class Job>
+  void named(Job job);
+  // Runs `visit(step number)` for the steps of these phases.
   template <class Visit>
   void execute(int phases, Visit visit);
+  template <class Visit>
+  void enqueue_all(int phases, Visit visit);
+  void record(int phases);
+  void run_diagnosed(int phases);
+  std::string run_and_look(int i);
+  std::string nonfinite(const Operand& x);
   void check_present() const;  // the arena of trainables is still this plan's
   bool forms_current();      // under the store's lock: whether every form of the plan is built from the present values
   void build_stale_forms();  // under the store's writer lock
   void prepare_run(int phases);
   bool losses_finite();        // of the forward steps that have run
+  void fetch_results();
+  int judge(int phases);
   void finish_run(int phases);
 
   std::shared_ptr<Plan> plan_;
   std::shared_ptr<Workspace> workspace_;
   Buffer block_memory_;
-  std::vector<char> mirror_;  // the step block on the host
+  HostBuffer mirror_;  // the step block on the host
   StepBlock host_, block_;
   bool dirty_ = true;
   uint64_t bound_generation_ = 0;
   std::optional<uint64_t> forms_version_;  // of the store, for which the plan's forms are known to be current
   std::vector<void*> bound_plain_;
   std::vector<Bound> steps_;
+  Diagnosis diagnosis_;
+  std::unique_ptr<Recording> recordings_[GRAFT_STEP + 1];  // per set of phases
+  bool warm_[GRAFT_STEP + 1] = {};                         // has run before
 };
 
 }  // namespace graft

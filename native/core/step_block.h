@@ -13,6 +13,7 @@ struct StepHeader {
   int32_t valid_rows = 0;  // rows of the batch that count; the others are padding
   float normalizer = 0;    // rows (or summed weights) that a mean loss divides by; 0 = those of this run
   float clip_norm = 0;     // largest global norm of the gradients; 0 = no clipping
+  int32_t judged_losses = 0;  // of columns that enqueue: an update is left out where one of the first so many losses is not finite
 };
 
 // Numbers of a plan that size its block.

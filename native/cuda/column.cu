@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "caller.h"
+#include "recorder.h"
 
 namespace graft {
 namespace cuda {
@@ -35,6 +36,15 @@ bool one_of(const std::string& op, std::initializer_list<const char*> names) {
 
 bool is_product(const std::string& op) { return one_of(op, {"linear", "lora_linear", "matmul", "conv2d", "attention"}); }
 
+// A weight that is a parameter comes as F32. Kernels take it in the type that they compute in: pack() asks for that.
+Request with_weights_converted(Request r) {
+  for (size_t i = 0; i < r.inputs.size() && r.weights_may_pack; i++) {
+    const Role role = r.op->inputs[std::min(i, r.op->inputs.size() - 1)].role;
+    if (role == Role::Weight && r.inputs[i].dtype == DType::F32 && r.inputs[i].shape.rank >= 0) r.inputs[i].dtype = r.compute;
+  }
+  return r;
+}
+
 const char* name_of(Pass pass) { return pass == Pass::Forward ? "forward" : pass == Pass::Backward ? "backward" : "loss"; }
 
 class CudaColumn : public Column {
@@ -51,6 +61,7 @@ class CudaColumn : public Column {
     check(cudaStreamCreateWithFlags(&device_.stream.own, cudaStreamNonBlocking), "creating a stream");
     try {
       callers_ = std::make_unique<CallerStreams>(device_);
+      recorder_ = std::make_unique<Recorder>(device_);
       counter_ = static_cast<unsigned long long*>(allocate(sizeof *counter_));
     } catch (...) {
       cudaStreamDestroy(device_.stream.own);
@@ -108,8 +119,9 @@ class CudaColumn : public Column {
   bool recomputes(const Request&) const override { return false; }
   bool accumulates(const Request& r, size_t) const override { return !r.op->loss; }
 
-  std::unique_ptr<Kernel> prepare(const Request& r) override {
+  std::unique_ptr<Kernel> prepare(const Request& asked) override {
     Current current(device_.number);
+    const Request r = with_weights_converted(asked);
     auto it = makers().find(r.name());
     std::unique_ptr<Kernel> kernel = it == makers().end() ? nullptr : it->second(device_, r);
     if (!kernel) throw Error(GRAFT_UNAVAILABLE, text("the CUDA column has no kernel for ", r.name(), " (", name_of(r.pass), ", ", graft::name_of(r.outputs[0].dtype), ") of ", r.node));
@@ -164,6 +176,33 @@ class CudaColumn : public Column {
   void enqueue(int64_t stream, const void* first, size_t count, size_t bytes, const std::function<void(void*)>& body) override {
     callers_->enqueue(stream, first, count, bytes, body);
   }
+  void* allocate_host(size_t bytes) override {
+    Current current(device_.number);
+    void* address = nullptr;
+    const cudaError_t status = cudaHostAlloc(&address, std::max<size_t>(bytes, 1), cudaHostAllocDefault);
+    if (status == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      throw Error(GRAFT_OUT_OF_MEMORY, text("the system refused ", bytes, " bytes of pinned memory for CUDA device ", device_.number));
+    }
+    check(status, "allocating pinned memory");
+    return address;
+  }
+  void release_host(void* address, size_t) noexcept override { cudaFreeHost(address); }
+  void enqueue_in(void* address, const void* host, size_t bytes) override { move(address, host, bytes, cudaMemcpyHostToDevice, false); }
+  void enqueue_out(void* host, const void* address, size_t bytes) override { move(host, address, bytes, cudaMemcpyDeviceToHost, false); }
+  std::unique_ptr<Recording> record(const std::function<void()>& body) override {
+    Current current(device_.number);
+    return recorder_->record(body);
+  }
+  std::string blame(const std::string& message) override {
+    std::lock_guard<std::mutex> guard(counting_);
+    Current current(device_.number);
+    const cudaError_t state = cudaStreamSynchronize(device_.stream.own);
+    if (!poisons(state)) return message;
+    cudaGetLastError();
+    if (first_fault_.empty()) return first_fault_ = message;
+    return text("CUDA device ", device_.number, " takes no more work from this process since an earlier fault: ", first_fault_);
+  }
 
  private:
   void move(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, bool wait) {
@@ -179,6 +218,8 @@ class CudaColumn : public Column {
   std::mutex counting_;
   unsigned long long* counter_ = nullptr;
   std::unique_ptr<CallerStreams> callers_;
+  std::unique_ptr<Recorder> recorder_;
+  std::string first_fault_;
 };
 
 }  // namespace

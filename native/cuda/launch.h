@@ -15,9 +15,11 @@
 #else
 #include "emulated/language.h"
 #include "emulated/runtime.h"
+#include "emulated/streams.h"
 #endif
 
 #include <cstdint>
+#include <tuple>
 
 #include "error.h"
 
@@ -42,11 +44,19 @@ __device__ __forceinline__ Bf16 stored<Bf16>(float v) {  // to nearest, ties to 
   return {__bfloat16_as_ushort(__float2bfloat16_rn(v))};
 }
 
+// Whether a device that reports this takes no more work from this process.
+inline bool poisons(cudaError_t status) {
+  return status == cudaErrorECCUncorrectable || status == cudaErrorIllegalAddress || status == cudaErrorLaunchTimeout ||
+         (status >= cudaErrorContextIsDestroyed && status <= cudaErrorAssert) ||
+         (status >= cudaErrorHardwareStackError && status <= cudaErrorLaunchFailure);
+}
+
 // Throws what a call of the runtime reports, with what was being done.
 inline void check(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // it would be told again after the next launch
-  throw Error(GRAFT_INTERNAL, text("CUDA, ", doing, ": ", cudaGetErrorString(status)));
+  throw Error(GRAFT_INTERNAL, text("CUDA, ", doing, ": ", cudaGetErrorString(status),
+                                   poisons(status) ? "; the device takes no more work from this process" : ""));
 }
 
 struct LaunchShape {
@@ -67,9 +77,10 @@ void launch(void (*kernel)(Parameters...), const LaunchShape& shape, const Argum
   kernel<<<grid, shape.threads, shape.shared, shape.stream>>>(static_cast<Parameters>(arguments)...);
   check(cudaGetLastError(), "launching a kernel");
 #else
-  emulated::enqueued(shape.stream);
-  emulated::launch(reinterpret_cast<const void*>(kernel), grid, dim3(static_cast<unsigned>(shape.threads)), shape.shared,
-                   [&] { kernel(static_cast<Parameters>(arguments)...); });
+  const dim3 block(static_cast<unsigned>(shape.threads));
+  emulated::enqueue(shape.stream, [kernel, grid, block, shared = shape.shared, values = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
+    emulated::launch(reinterpret_cast<const void*>(kernel), grid, block, shared, [&] { std::apply(kernel, values); });
+  });
 #endif
 }
 

@@ -37,8 +37,16 @@ struct Update {
   }
 };
 
+// Whether this run updates nothing, as a loss that it is judged by is not finite.
+__device__ bool left_out(const StepBlock& step) {
+  bool out = false;
+  for (int i = 0; i < step.header->judged_losses; i++) out = out || !isfinite(step.loss[i]);
+  return out;
+}
+
 template <bool kAdam>
 __global__ void __launch_bounds__(kThreads) update(Update u) {
+  if (left_out(u.step)) return;
   const Chunk c = u.chunks[blockIdx.x];
   const float rate = u.step.rate[c.group], decay = u.step.decay[c.group], pull = u.anchor ? u.step.anchor[c.group] : 0;
   const float clip = u.clip_factor ? *u.clip_factor : 1;
@@ -90,7 +98,7 @@ __global__ void __launch_bounds__(kThreads) clip_factor(StepBlock step, const do
   double sum = 0;
   for (int64_t i = threadIdx.x; i < chunks; i += blockDim.x) sum += squares[i];
   sum = block_sum(sum);
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0 || left_out(step)) return;
   const double norm = sqrt(sum);
   const float limit = step.header->clip_norm;
   *step.gradient_norm = static_cast<float>(norm);
@@ -106,7 +114,8 @@ __global__ void __launch_bounds__(kThreads) bias_corrections(StepBlock step, con
 }
 
 // A block for each segment.
-__global__ void __launch_bounds__(kThreads) watched_sums(const SegmentRange* segments, const double* norms, double* sums) {
+__global__ void __launch_bounds__(kThreads) watched_sums(StepBlock step, const SegmentRange* segments, const double* norms, double* sums) {
+  if (left_out(step)) return;
   const SegmentRange s = segments[blockIdx.x];
   for (int k = 0; k < 2; k++) {
     double sum = 0;
@@ -154,7 +163,7 @@ class Optimizer : public Kernel {
     if (request_.watch) u.norms = norms;
     launch(adam ? update<true> : update<false>, {chunks, kThreads, 0, device_.stream}, u);
     if (request_.watch)
-      launch(watched_sums, {segments, kThreads, 0, device_.stream}, segments_.address(), static_cast<const double*>(norms), a.step->update_norms);
+      launch(watched_sums, {segments, kThreads, 0, device_.stream}, *a.step, segments_.address(), static_cast<const double*>(norms), a.step->update_norms);
   }
 
  private:
