@@ -95,8 +95,9 @@ void launch_clusters(WgmmaKernel kernel, int64_t blocks, uint32_t cluster, size_
   config.numAttrs = 1;
   check(cudaLaunchKernelEx(&config, kernel, arguments), "launching a kernel");
 #else
-  (void)stream;
-  emulated::launch(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads), shared, [&] { kernel(arguments); }, cluster);
+  emulated::enqueue(stream, [=] {
+    emulated::launch(reinterpret_cast<const void*>(kernel), dim3(static_cast<unsigned>(blocks)), dim3(kProductThreads), shared, [&] { kernel(arguments); }, cluster);
+  });
 #endif
 }
 
