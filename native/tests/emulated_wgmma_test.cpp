@@ -153,6 +153,15 @@ std::vector<Case> cases() {
     r.a2 = {32, 1, 0}, r.b2 = {1, 40, 0};
     add("second_pair" + type, r, 128, 2, 3);
   }
+  for (DType result : {DType::BF16, DType::F32}) {
+    r = request(2, 150, 132, 450, false, false, result);
+    r.accumulate = r.bias = true;
+    r.epilogue.activation = Activation::Relu;
+    const std::string type = result == DType::BF16 ? "_bf16" : "_f32";
+    add("parts" + type, r, 128, 2, 3);
+    all.back().tiling.parts = 4;  // of eight slices, none empty
+    all.back().tiling.boxes = 2;
+  }
   for (Activation activation : {Activation::GeluExact, Activation::GeluTanh, Activation::Silu}) {
     r = base();
     r.bias = r.saves = true;
@@ -198,6 +207,15 @@ void tilings(Harness& harness) {
   harness.test("large squares take the largest tile, in pairs", [&] {
     const auto all = wgmma_tilings(request(1, 8192, 8192, 8192, true, true, DType::BF16), 132, 232448);
     harness.expect(!all.empty() && all[0].columns == 256 && all[0].cluster == 2, "took ", all.empty() ? 0 : all[0].columns);
+  });
+  harness.test("a long product with few tiles is cut into parts, none of them empty", [&] {
+    const ProductRequest r = request(1, 768, 768, 25216, false, false, DType::F32);
+    const auto all = wgmma_tilings(r, 132, 232448);
+    harness.expect(!all.empty() && all[0].parts > 1, "took ", all.empty() ? 0 : all[0].parts, " parts");
+    for (const WgmmaTiling& t : all) {
+      const int64_t slices = 25216 / 64, each = (slices + t.parts - 1) / t.parts;
+      harness.expect(each * (t.parts - 1) < slices, t.parts, " parts of ", slices, " slices");
+    }
   });
   harness.test("every tiling leaves room in shared memory, and a device with too little has none", [&] {
     for (DType result : {DType::BF16, DType::F32})

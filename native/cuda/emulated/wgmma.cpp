@@ -154,7 +154,7 @@ void run_but(Groups<T>& groups, int pending, F f) {
 }  // namespace
 
 unsigned char* product_memory() { return start_of(emulated::cluster_rank()); }
-uint32_t shared_address(const void* p) { return static_cast<uint32_t>(static_cast<const unsigned char*>(p) - product_memory()) + kWindow; }
+uint32_t window_address(const void* p) { return static_cast<uint32_t>(static_cast<const unsigned char*>(p) - product_memory()) + kWindow; }
 
 void cluster_barrier() { emulated::block_barrier(GRAFT_HERE); }
 

@@ -18,7 +18,7 @@ struct TensorMap {
 };
 
 unsigned char* product_memory();
-uint32_t shared_address(const void* p);
+uint32_t window_address(const void* p);
 inline uint32_t cluster_rank() { return static_cast<uint32_t>(emulated::cluster_rank()); }
 void cluster_barrier();
 void group_barrier(int consumer);

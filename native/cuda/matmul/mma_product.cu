@@ -21,6 +21,10 @@ __global__ void __launch_bounds__(kThreads) add_splits(const __grid_constant__ M
   p.finish.put(matrix, i, j, there, sum);
 }
 
+void finish_splits(const Device& d, const MmaProduct& p) {
+  launch(add_splits, {ceil_div(p.batch * p.m * ceil_div(p.n, 4), kThreads), kThreads, 0, d.stream}, p);
+}
+
 MmaCut::MmaCut(const Device& d, int64_t batch, int64_t m, int64_t n, int slices) {
   auto tiles = [&](int64_t of) { return batch * ceil_div(m, of) * ceil_div(n, of); };
   extent = tiles(128) >= d.multiprocessors ? 128 : 64;
@@ -81,7 +85,7 @@ void run_mma(const Device& d, const MmaCut& cut, MmaProduct p, bool along_a, boo
   p.partial = static_cast<float*>(scratch);
   if (cut.extent == 128) run<128>(d, p, along_a, along_b);
   else run<64>(d, p, along_a, along_b);
-  if (p.splits > 1) launch(add_splits, {ceil_div(p.batch * p.m * ceil_div(p.n, 4), kThreads), kThreads, 0, d.stream}, p);
+  if (p.splits > 1) finish_splits(d, p);
 }
 
 bool allow_mma(const Device& d) {

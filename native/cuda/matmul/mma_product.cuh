@@ -24,6 +24,11 @@ struct MmaProduct {
   Finish finish;
 };
 
+// Adds up p.partial, [splits, batch, m, n], and finishes the sums.
+void finish_splits(const Device& d, const MmaProduct& p);
+// What a request does with its sums, at the addresses of a run.
+Finish finish_of(const ProductRequest& r, const Args& args);
+
 // Which tile a block takes: eight rows of tiles at a time, down the columns, so that what blocks of one time read is still in L2.
 struct TileOrder {
   int row, column;

@@ -89,7 +89,7 @@ GRAFT_BOTH int chunks(int columns, int result_size) { return columns * result_si
 // and columns. Columns are walked through `kBand` rows of tiles at a time.
 constexpr uint32_t kBand = 8;
 struct Grid {
-  uint32_t rows, columns, layers;  // tiles (of a cluster, along the rows) and batches times slices
+  uint32_t rows, columns, layers;  // tiles (of a cluster, along the rows) and parts of k times batches
   GRAFT_BOTH uint32_t units() const { return rows * columns * layers; }
 };
 struct Unit {

@@ -28,7 +28,7 @@ __device__ __forceinline__ unsigned char* product_memory() {
   const uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(product_shared));
   return product_shared + (kPattern - address % kPattern) % kPattern;
 }
-__device__ __forceinline__ uint32_t shared_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
+__device__ __forceinline__ uint32_t window_address(const void* p) { return static_cast<uint32_t>(__cvta_generic_to_shared(p)); }
 
 __device__ __forceinline__ uint32_t cluster_rank() {
   uint32_t rank;
@@ -60,12 +60,13 @@ __device__ __forceinline__ void publish_barriers() { asm volatile("fence.mbarrie
 __device__ __forceinline__ void expect_bytes(uint32_t barrier, uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
-// Arrives at the barrier at the same address in block `rank` of the cluster.
+// Arrives at the barrier at the same address in block `rank` of the cluster. Released to this block alone: what stands before it is
+// reading by wgmma, which has been waited for; with the cluster's scope ptxas adds a fence of the whole device for every slice.
 __device__ __forceinline__ void arrive(uint32_t barrier, uint32_t rank) {
   asm volatile(
       "{\n.reg .b32 there;\n"
       "mapa.shared::cluster.u32 there, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n}"
       ::"r"(barrier), "r"(rank)
       : "memory");
 }
@@ -74,7 +75,7 @@ __device__ __forceinline__ void wait_barrier(uint32_t barrier, uint32_t parity) 
   do {
     asm volatile(
         "{\n.reg .pred done;\n"
-        "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%1], %2;\n"
+        "mbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\n"
         "selp.u32 %0, 1, 0, done;\n}"
         : "=r"(done)
         : "r"(barrier), "r"(parity)

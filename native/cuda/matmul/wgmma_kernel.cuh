@@ -41,7 +41,7 @@ struct Range {
 };
 // The slices along k that a unit adds up.
 __device__ __forceinline__ Range range_of(const WgmmaArguments& p, const Unit& u) {
-  const int part = static_cast<int>(u.layer % p.parts), first = part * p.slices_per_part, last = first + p.slices_per_part;
+  const int part = static_cast<int>(u.layer / p.batch), first = part * p.slices_per_part, last = first + p.slices_per_part;
   return {first, last < p.slices ? last : p.slices};
 }
 
@@ -53,7 +53,7 @@ __device__ __forceinline__ void produce(const WgmmaArguments& p, uint32_t base, 
   for (uint32_t index = blockIdx.x / p.cluster; index < p.grid.units(); index += gridDim.x / p.cluster) {
     const Unit u = unit_of(p.grid, index);
     const Range range = range_of(p, u);
-    const int batch = static_cast<int>(u.layer / p.parts), batch_a = p.shared_a ? 0 : batch, batch_b = p.shared_b ? 0 : batch;
+    const int batch = static_cast<int>(u.layer % p.batch), batch_a = p.shared_a ? 0 : batch, batch_b = p.shared_b ? 0 : batch;
     const int row = (static_cast<int>(u.row * p.cluster) + rank) * kTileRows, column = static_cast<int>(u.column) * kColumns;
     for (int slice = range.first; slice < range.last; slice++) {
       const bool second = slice >= p.first_slices;
@@ -208,7 +208,7 @@ template <bool kAlongKA, bool kAlongKB, int kColumns, class T, Activation kActiv
 __global__ void __launch_bounds__(kProductThreads, 1) wgmma_product(const __grid_constant__ WgmmaArguments p) {
 #if GRAFT_WGMMA
   unsigned char* const shared = product_memory();
-  const uint32_t base = shared_address(shared);
+  const uint32_t base = window_address(shared);
   const Room room{kColumns, p.stages, p.boxes};
   const int rank = static_cast<int>(cluster_rank());
   if (threadIdx.x == 0) {
@@ -222,7 +222,7 @@ __global__ void __launch_bounds__(kProductThreads, 1) wgmma_product(const __grid
   }
   __syncwarp();
   cluster_barrier();
-  const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
+  const int group = __shfl_sync(0xFFFFFFFFu, static_cast<int>(threadIdx.x) / kGroupThreads, 0);  // known to be one for the warp
   if (group == kConsumers) {
     give_registers<kProducerRegisters>();
     if (threadIdx.x == kConsumers * kGroupThreads) produce<kAlongKA, kAlongKB, kColumns>(p, base, rank);

@@ -1,4 +1,5 @@
 // Products by wgmma on the host: which requests fit, how they are cut, tensor maps and the launch.
+#include "matmul/mma_product.cuh"
 #include "matmul/wgmma_product.h"
 
 #include <algorithm>
@@ -8,7 +9,6 @@ namespace {
 
 constexpr int64_t kMost = int64_t{1} << 30;  // of any extent: coordinates of TMA are 32-bit and go beyond the end
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int element_bytes(DType type) { return type == DType::BF16 ? 2 : 4; }
 
 int64_t slices_of(const ProductRequest& r) { return ceil_div(r.k, kSliceK) + ceil_div(r.k2, kSliceK); }
@@ -67,12 +67,16 @@ std::vector<WgmmaTiling> wgmma_tilings(const ProductRequest& r, int multiprocess
   for (int columns : {256, 192, 128})
     for (int cluster : {2, 1}) {
       if (multiprocessors < cluster) continue;
-      const int boxes = loads(r) ? chunks(columns, size) : 2;
-      const Room without{columns, 0, boxes};
-      int stages = 0;  // as many as there is room for, to what hides the latency of memory
-      while (stages < 8 && Room{columns, stages + 1, boxes}.bytes() <= most_shared) stages++;
-      if (stages < 2 || without.bytes() > most_shared) continue;
-      all.push_back({columns, cluster, 1, stages, boxes, clocks(r, columns, cluster, 1, multiprocessors)});
+      const int64_t slices = slices_of(r), units = grid_of(r, columns, cluster, 1).units(), least = 8;  // least: slices of a part
+      const int64_t most = r.n % 4 == 0 ? std::min(slices / least, multiprocessors / cluster / units) : 1;
+      for (int64_t wanted : {int64_t{1}, most}) {
+        if (wanted < 1 || (wanted == 1 && !all.empty() && all.back().columns == columns && all.back().cluster == cluster)) continue;
+        const int parts = static_cast<int>(ceil_div(slices, ceil_div(slices, wanted)));
+        const int boxes = parts == 1 && loads(r) ? chunks(columns, size) : 2;
+        int stages = 0;  // as many as there is room for, to what hides the latency of memory
+        while (stages < 8 && Room{columns, stages + 1, boxes}.bytes() <= most_shared) stages++;
+        if (stages >= 2) all.push_back({columns, cluster, parts, stages, boxes, clocks(r, columns, cluster, parts, multiprocessors)});
+      }
     }
   std::stable_sort(all.begin(), all.end(), [](const WgmmaTiling& a, const WgmmaTiling& b) { return a.clocks < b.clocks; });
   return all;
@@ -105,7 +109,8 @@ void launch_clusters(WgmmaKernel kernel, int64_t blocks, uint32_t cluster, size_
 
 std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest& r, const WgmmaTiling& tiling) {
   const WgmmaFactor a = wgmma_factor(r.a, true, r.m, r.k, r.batch), b = wgmma_factor(r.b, false, r.n, r.k, r.batch);
-  const WgmmaKernel kernel = (!a.along_k ? wgmma_tn : b.along_k ? wgmma_nt : wgmma_nn)(tiling.columns, r.result, r.epilogue.activation);
+  const WgmmaKernel kernel = (!a.along_k ? wgmma_tn : b.along_k ? wgmma_nt : wgmma_nn)(tiling.columns, tiling.parts > 1 ? DType::F32 : r.result, tiling.parts > 1 ? Activation::None : r.epilogue.activation);
+  const bool split = tiling.parts > 1;
   const int size = element_bytes(r.result), cluster = tiling.cluster;
   const int rows_a = a.along_k ? kTileRows : kSliceK, rows_b = (b.along_k ? tiling.columns : kSliceK) / cluster;
   const MapShape map_a = factor_map(a.along_k, r.m, r.k, a.line, r.batch, r.a.step, rows_a);
@@ -115,37 +120,44 @@ std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest
     map_a2 = factor_map(a.along_k, r.m, r.k2, wgmma_factor(r.a2, true, r.m, r.k2, r.batch).line, r.batch, r.a2.step, rows_a);
     map_b2 = factor_map(b.along_k, r.n, r.k2, wgmma_factor(r.b2, false, r.n, r.k2, r.batch).line, r.batch, r.b2.step, rows_b);
   }
-  const MapShape map_c = result_map(r.m, r.n, r.c.row, r.batch, r.c.step, size);
+  const int64_t layers = r.batch * tiling.parts;
+  const MapShape map_c = split ? result_map(r.m, r.n, r.n, layers, r.m * r.n, sizeof(float)) : result_map(r.m, r.n, r.c.row, r.batch, r.c.step, size);
   WgmmaArguments fixed{};
-  fixed.times = r.times;
+  fixed.times = split ? 1 : r.times;
   fixed.grid = grid_of(r, tiling.columns, cluster, tiling.parts);
   fixed.cluster = static_cast<uint32_t>(cluster);
-  fixed.parts = static_cast<uint32_t>(tiling.parts);
+  fixed.batch = static_cast<uint32_t>(r.batch);
   fixed.m = static_cast<int>(r.m), fixed.n = static_cast<int>(r.n);
   fixed.first_slices = static_cast<int>(ceil_div(r.k, kSliceK));
   fixed.slices = static_cast<int>(slices_of(r));
   fixed.slices_per_part = static_cast<int>(ceil_div(fixed.slices, tiling.parts));
   fixed.stages = tiling.stages, fixed.boxes = tiling.boxes;
   fixed.shared_a = r.batch > 1 && r.a.step == 0, fixed.shared_b = r.batch > 1 && r.b.step == 0;
-  fixed.loads = loads(r), fixed.saves = r.saves, fixed.rectifies = r.epilogue.activation == Activation::Relu;
+  fixed.loads = !split && loads(r), fixed.saves = !split && r.saves, fixed.rectifies = !split && r.epilogue.activation == Activation::Relu;
   const size_t shared = Room{tiling.columns, tiling.stages, tiling.boxes}.bytes();
   const int64_t clusters = std::min<int64_t>(fixed.grid.units(), std::max(1, d.multiprocessors / cluster));
 #if defined(__CUDACC__)
   check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), "asking for shared memory");
 #endif
   const char* layout = !a.along_k ? "tn" : b.along_k ? "nt" : "nn";
-  return own(d, text("wgmma:", layout, ":128x", tiling.columns, cluster == 2 ? ":pair" : ""), 0, [=, &d](const Args& args) {
+  return own(d, text("wgmma:", layout, ":128x", tiling.columns, cluster == 2 ? ":pair" : "", split ? text(":parts", tiling.parts) : ""), split ? sizeof(float) * static_cast<size_t>(layers * r.m * r.n) : 0, [=, &d](const Args& args) {
     WgmmaArguments p = fixed;
     p.a = tensor_map(map_a, args.in[0], "the left factor");
     p.b = tensor_map(map_b, args.in[1], "the right factor");
     p.a2 = r.k2 > 0 ? tensor_map(map_a2, args.in[4], "the second left factor") : p.a;
     p.b2 = r.k2 > 0 ? tensor_map(map_b2, args.in[5], "the second right factor") : p.b;
-    p.c = tensor_map(map_c, args.out[0], "the result");
-    p.before = r.epilogue.residual ? tensor_map(map_c, args.residual, "the residual") : p.c;
-    p.saved = r.saves ? tensor_map(map_c, args.out[1], "what the activation is applied to") : p.c;
-    p.bias = r.bias ? static_cast<const float*>(args.in[2]) : nullptr;
-    p.factor = r.scaled ? static_cast<const float*>(args.in[3]) : nullptr;
+    p.c = tensor_map(map_c, split ? args.scratch : args.out[0], split ? "scratch" : "the result");
+    p.before = fixed.loads && r.epilogue.residual ? tensor_map(map_c, args.residual, "the residual") : p.c;
+    p.saved = fixed.saves ? tensor_map(map_c, args.out[1], "what the activation is applied to") : p.c;
+    p.bias = !split && r.bias ? static_cast<const float*>(args.in[2]) : nullptr;
+    p.factor = !split && r.scaled ? static_cast<const float*>(args.in[3]) : nullptr;
     launch_clusters(kernel, clusters * cluster, p.cluster, shared, d.stream, p);
+    if (!split) return;
+    MmaProduct sums{};
+    sums.m = p.m, sums.n = p.n, sums.splits = tiling.parts, sums.batch = r.batch;
+    sums.partial = static_cast<float*>(args.scratch);
+    sums.finish = finish_of(r, args);
+    finish_splits(d, sums);
   });
 }
 

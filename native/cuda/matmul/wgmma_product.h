@@ -10,7 +10,7 @@ namespace graft::cuda {
 struct WgmmaTiling {
   int columns;  // of a tile, N
   int cluster;  // blocks that share a tile of b
-  int parts;    // of k, each a product of its own that a second kernel adds up
+  int parts;    // of k, none empty: products of their own in F32, which a second kernel (add_splits) adds up in their order
   int stages, boxes;
   double clocks;  // what it is estimated to take
 };
@@ -30,8 +30,8 @@ struct WgmmaArguments {
   TensorMap a, b, a2, b2, c, before, saved;  // before: what is added to c (a residual, or c itself); saved: what the activation is applied to
   const float *bias, *factor;                // null where there is none
   float times;
-  Grid grid;                                 // its layers: batch * parts
-  uint32_t cluster, parts;
+  Grid grid;                                 // its layers: parts * batch
+  uint32_t cluster, batch;
   int m, n, first_slices, slices, slices_per_part;  // slices: of 64 along k, those of a and b first
   int stages, boxes;
   bool shared_a, shared_b;                   // one matrix for the whole batch
