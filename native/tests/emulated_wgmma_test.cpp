@@ -66,7 +66,7 @@ void run(Harness& harness, const Case& c) {
     const float factor = 0.75f;
     Device device;
     device.multiprocessors = 4;
-    auto kernel = make_wgmma_product(device, r, c.tiling);
+    auto kernel = cut_wgmma_product(device, r, c.tiling);
     void* in[] = {a.address(), b.address(), r.bias ? bias.data() : nullptr, r.scaled ? const_cast<float*>(&factor) : nullptr, a2.address(), b2.address()};
     void* outs[] = {out.address(), saved.address()};
     std::vector<char> scratch(kernel->scratch_bytes() + 64);

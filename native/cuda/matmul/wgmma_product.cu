@@ -107,7 +107,7 @@ void launch_clusters(WgmmaKernel kernel, int64_t blocks, uint32_t cluster, size_
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest& r, const WgmmaTiling& tiling) {
+std::unique_ptr<Kernel> cut_wgmma_product(const Device& d, const ProductRequest& r, const WgmmaTiling& tiling) {
   const WgmmaFactor a = wgmma_factor(r.a, true, r.m, r.k, r.batch), b = wgmma_factor(r.b, false, r.n, r.k, r.batch);
   const WgmmaKernel kernel = (!a.along_k ? wgmma_tn : b.along_k ? wgmma_nt : wgmma_nn)(tiling.columns, tiling.parts > 1 ? DType::F32 : r.result, tiling.parts > 1 ? Activation::None : r.epilogue.activation);
   const bool split = tiling.parts > 1;
@@ -166,7 +166,7 @@ std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest
   check(cudaGetDeviceProperties(&properties, d.number), "asking for the device's properties");
   if (properties.major != 9 || !wgmma_fits(r) || !has_tensor_maps()) return nullptr;
   const std::vector<WgmmaTiling> tilings = wgmma_tilings(r, d.multiprocessors, d.most_shared);
-  return tilings.empty() ? nullptr : make_wgmma_product(d, r, tilings.front());
+  return tilings.empty() ? nullptr : cut_wgmma_product(d, r, tilings.front());
 }
 
 }  // namespace graft::cuda

@@ -45,6 +45,6 @@ WgmmaKernel wgmma_nn(int columns, DType result, Activation activation);
 WgmmaKernel wgmma_tn(int columns, DType result, Activation activation);
 
 // The kernel of a request that fits, cut as told.
-std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest& r, const WgmmaTiling& tiling);
+std::unique_ptr<Kernel> cut_wgmma_product(const Device& d, const ProductRequest& r, const WgmmaTiling& tiling);
 
 }  // namespace graft::cuda
