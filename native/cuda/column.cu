@@ -73,6 +73,8 @@ class CudaColumn : public Column {
     cudaStreamDestroy(device_.stream.own);
   }
 
+  cudaStream_t stream() const { return device_.stream.own; }
+
   const char* name() const override { return "cuda"; }
   std::string describe() const override {
     return text(R"({"column":"cuda","device":)", device_.number, R"(,"name":")", model_, R"(","isa":"compute )", capability_,
@@ -226,5 +228,6 @@ class CudaColumn : public Column {
 }  // namespace cuda
 
 std::unique_ptr<Column> make_cuda_column(int device) { return std::make_unique<cuda::CudaColumn>(device); }
+void* compute_stream(const Column& column) { return static_cast<const cuda::CudaColumn&>(column).stream(); }
 
 }  // namespace graft

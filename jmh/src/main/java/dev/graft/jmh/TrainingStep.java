@@ -55,11 +55,16 @@ final class TrainingStep implements Step, AutoCloseable {
 
     /** @param recipe its strategy as the command takes it: {@code full}, {@code head}, {@code lora:r=8,alpha=16,targets=*.qkv} */
     TrainingStep(Network base, Recipe recipe, Precision precision, int batch, int threads) {
+        this(base, recipe, precision, batch, Device.open("cpu", threads, 1));
+    }
+
+    /** @param device closed with the step */
+    TrainingStep(Network base, Recipe recipe, Precision precision, int batch, Device device) {
         this.batch = batch;
+        this.device = device;
         Method method = Strategy.parse(recipe.strategy());
         Network network = method.rewrite(base);
         List<String> added = names(network).stream().filter(name -> base.graph().find(name).isEmpty()).toList();
-        device = Device.open("cpu", threads, 1);
         Parameters store = device.parameters();
         try (WeightFile file = WeightFile.open(StartFile.of(base))) {
             Checkpoint.load(network, file, added, SEED, store);
@@ -111,6 +116,11 @@ final class TrainingStep implements Step, AutoCloseable {
     /** Elements of the network's parameters and of those that train, for comparison with the peers'. */
     Map<String, String> sizes() {
         return Map.of("parameters", String.valueOf(parameters), "trainable", String.valueOf(trainable));
+    }
+
+    /** What {@link Device#describe} says of the device with everything on it. */
+    String device() {
+        return device.describe();
     }
 
     int batch() {
