@@ -11,7 +11,7 @@ import java.util.TreeMap;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** A small convolutional network with a residual and a norm: the CPU column against the reference, folded against not. */
 class ConvNetTest {
@@ -89,7 +89,7 @@ class ConvNetTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void foldingChangesRoundingOnly(String column) {
         try (Device device = Device.open(column, 2, 1); Parameters parameters = parameters(device)) {
             float[] plain = logits(parameters, PlanOptions.eval(BATCH).fold(false).fuse(false));
@@ -124,7 +124,7 @@ class ConvNetTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void frozenNormsAndStatisticsStayBitForBit(String column) {
         try (Device device = Device.open(column, 2, 1); Parameters parameters = parameters(device)) {
             Map<String, float[]> before = new TreeMap<>();

@@ -15,7 +15,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** What trains: rows, elements, anchors and the optimizer's state across plans. */
 class TrainableTest {
@@ -26,7 +26,7 @@ class TrainableTest {
     Path folder;
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void onlyLiveRowsMove(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1);
@@ -50,7 +50,7 @@ class TrainableTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void onlyLiveElementsMove(String column) throws IOException {
         Graph graph = Mlp.graph();
         int count = Mlp.CLASSES * Mlp.HIDDEN;
@@ -74,7 +74,7 @@ class TrainableTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void anchorsPullToTheFile(String column) throws IOException {
         GraphBuilder g = Graph.builder();
         Value w = g.parameter("w", 4);
@@ -127,7 +127,7 @@ class TrainableTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void momentsSurviveARecompile(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1);
@@ -155,7 +155,7 @@ class TrainableTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void unfreezingKeepsTheMomentsOfWhatStays(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1); Parameters parameters = Mlp.parameters(device, graph)) {
@@ -172,7 +172,7 @@ class TrainableTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void momentsWrittenAreMomentsRead(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1); Parameters parameters = Mlp.parameters(device, graph)) {

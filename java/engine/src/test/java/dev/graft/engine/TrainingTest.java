@@ -8,7 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** Laws of a training plan, on the smallest network. */
 class TrainingTest {
@@ -17,7 +17,7 @@ class TrainingTest {
     private static final double ROUNDING = 1e-5;
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void lossFallsAndFrozenLayersStayBitForBit(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1); Parameters parameters = Mlp.parameters(device, graph)) {
@@ -38,7 +38,7 @@ class TrainingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void gradientsAndLossEqualTheFormulas(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1); Parameters parameters = Mlp.parameters(device, graph)) {
@@ -54,7 +54,7 @@ class TrainingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void anEvaluationPlanSeesUpdates(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1); Parameters parameters = Mlp.parameters(device, graph)) {
@@ -80,7 +80,7 @@ class TrainingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void microBatchesEqualOneBatch(String column) {
         Graph graph = Mlp.graph(0.5);
         int parts = 4;
@@ -117,7 +117,7 @@ class TrainingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void paddingRowsCountNothing(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1); Parameters parameters = Mlp.parameters(device, graph)) {
@@ -132,7 +132,7 @@ class TrainingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void sameSeedSameBits(String column) {
         float[] first = train(column, 3, 1);
         assertArrayEquals(first, train(column, 3, 1));
@@ -154,7 +154,7 @@ class TrainingTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"reference", "cpu"})
+    @MethodSource("dev.graft.engine.Columns#all")
     void ratesOfGroupsAreSetPerStep(String column) {
         Graph graph = Mlp.graph();
         try (Device device = Device.open(column, 2, 1); Parameters parameters = Mlp.parameters(device, graph)) {
