@@ -124,7 +124,10 @@ phase_ladder() {
   need_gpu
   program ladder
   machine
-  tests ladder "$out/ladder" --device "$gpu"
+  local status=0
+  tests ladder "$out/ladder" --device "$gpu" || status=1
+  GRAFT_GRAPH=0 tests ladder_launched "$out/ladder" --device "$gpu" --case plan/ || status=1 # the steps again, kernel by kernel
+  return $status
 }
 
 # Tests whose every launch is watched: one variation of each case, and the products and services.
