@@ -4,6 +4,8 @@
 
 #include "cuda/column.h"
 #include "cuda/emulated/threads.h"
+#include "device_plans.h"
+#include "gpu/large_products.h"
 #include "ladder.h"
 
 using namespace graft;
@@ -53,6 +55,8 @@ int main(int argc, char** argv) {
   ladder.services();
   memory(harness, *column);
   missing_operations(harness, *column);
+  gpu::large_product(harness, *column, 131, 150, 70);
+  device_plans(harness, [] { return std::make_shared<Device>(make_cuda_column(0), 1, 1); });
   std::printf("CUDA kernels exercised under emulation: %zu (%lld launches, fibre seed %llu)\n", emulated::kernels_launched(),
               static_cast<long long>(emulated::launches()), static_cast<unsigned long long>(harness.seed()));
   return harness.finish();
