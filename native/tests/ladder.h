@@ -115,6 +115,50 @@ class Ladder {
       });
   }
 
+  // Rows of any length and any alignment, F32 and bf16, as the direct calls hand them in; `long_rows` adds one that no multiprocessor holds.
+  void cross_entropy_rows(const std::vector<DType>& types, bool long_rows) {
+    const OpDef& op = *find_op("softmax_cross_entropy");
+    const Variation apart{"", {GradMode::Overwrite, GradMode::Ignore, GradMode::Ignore}};
+    Variation in_place = apart, forward = apart;
+    in_place.in_place = true;
+    forward.modes[0] = GradMode::Ignore;
+    const Operand labels{{5}, Fill::Labels};
+    auto rows_of = [&](int64_t k, Operand target, Operand weight, Attributes attributes) {
+      OpCase c{text(k, "_classes", target.fill == Fill::Labels ? "" : "_soft", weight.present ? "_weighted" : "", attributes.empty() ? "" : "_smoothed"),
+               {{{5, k}}, target, weight}, std::move(attributes), 5};
+      c.valid = 4;
+      if (target.fill == Fill::Labels) c.ignored = 2;
+      return c;
+    };
+    std::vector<OpCase> cases;
+    for (int64_t k : {2, 7, 250, 2065, 5003})
+      for (bool smoothed : {false, true}) {
+        const Attributes a = smoothed ? Attributes{{"label_smoothing", 0.1}} : Attributes{};
+        cases.push_back(rows_of(k, labels, absent(), a));
+        cases.push_back(rows_of(k, labels, {{k}, Fill::Positive}, a));
+        cases.push_back(rows_of(k, {{5, k}, Fill::Distribution}, absent(), a));
+      }
+    if (long_rows) cases.push_back(rows_of(60013, labels, absent(), {{"label_smoothing", 0.1}}));
+    for (const OpCase& c : cases)
+      for (DType type : types)
+        harness_.test(text("softmax_cross_entropy: rows of ", c.label, " in ", name_of(type)), [&] {
+          Data data = make_data(op, c, harness_.seed());
+          for (double& x : data.inputs[0]) x = rounded(x, type);
+          const Outcome expected = run_case(harness_, *reference_, op, c, data, DType::F64, apart);
+          for (const Variation* v : std::initializer_list<const Variation*>{&apart, &in_place, &forward}) {
+            const Outcome actual = run_logits(op, c, data, type, *v);
+            harness_.expect_close("loss and correct", expected.loss, actual.loss, 1e-6, 1e-3);
+            if (v == &forward) continue;
+            const double most = largest(expected.gradients[0]);  // bf16 rounds once, as it is stored
+            for (size_t i = 0; i < actual.gradients[0].size(); i++) {
+              const double e = expected.gradients[0][i], allowed = (type == DType::BF16 ? 0x1.02p-8 * std::fabs(e) : 0) + 1e-6 * most;
+              harness_.expect(std::fabs(actual.gradients[0][i] - e) <= allowed, "gradient ", i, " is ", actual.gradients[0][i], "; expected ", e);
+            }
+            harness_.expect(actual.bytes == run_logits(op, c, data, type, *v).bytes, "the second run gave other bits");
+          }
+        });
+  }
+
   void products() {
     for (const ProductCase& c : product_cases()) {
       if (!column_.computes(c.request.type) || !column_.computes(c.request.result)) continue;
@@ -215,6 +259,11 @@ class Ladder {
   void expect_small_error(const std::vector<double>& expected, const std::vector<double>& actual) {
     const double error = squares(expected, actual), energy = squares(std::vector<double>(expected.size(), 0), expected);
     harness_.expect(error <= kReordered * energy, "normalised mean square error ", error / energy, ", expected at most ", kReordered);
+  }
+
+  // A plan's losses take F32; here the logits are stored as `type`.
+  Outcome run_logits(const OpDef& op, const OpCase& c, const Data& data, DType type, const Variation& v) {
+    return CaseRun(harness_, column_, op, c, data, DType::F32, v, {}, type).outcome;
   }
 
   // What backward reads with an activation fused, as `storage` holds it.

@@ -2,6 +2,7 @@
 #pragma once
 #include <deque>
 #include <memory>
+#include <optional>
 
 #include "harness.h"
 
@@ -221,10 +222,11 @@ inline Request make_request(const OpDef& op, const OpCase& c, DType storage, Pas
 class CaseRun {
  public:
   CaseRun(Harness& harness, Column& column, const OpDef& op, const OpCase& c, const Data& data, DType storage,
-          const Variation& v, const std::vector<double>& activated = {})
+          const Variation& v, const std::vector<double>& activated = {}, std::optional<DType> logits = {})
       : harness_(harness), column_(column), op_(op), case_(c), data_(data), storage_(storage), v_(v), step_(column, c) {
     bool gradients = !v.modes.empty();
     Request first = make_request(op, c, storage, op.loss && gradients ? Pass::Loss : Pass::Forward, v);
+    if (logits) first.inputs[0].dtype = *logits;
     for (const TensorType& type : first.outputs) outputs_.emplace_back(column, type);
     for (size_t i = 0; i < c.inputs.size(); i++) inputs_.emplace_back(column, first.inputs[i], data.inputs[i]);
     run(first, {});

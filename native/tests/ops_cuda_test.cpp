@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   Ladder ladder(harness, *column);
   ladder.operations(kMissing);
   ladder.infinite_logits();
+  ladder.cross_entropy_rows({DType::F32, DType::BF16}, true);
   ladder.products();
   ladder.services();
   memory(harness, *column);
