@@ -99,7 +99,7 @@ enum class Service {
   FoldBatchNorm,  // in: w [O,...], b [O]?, gamma, beta, mean, var [O]; attribute eps -> out: w', b'
   GatherRows,     // in[0] [R, ...] -> out[0] live rows, list of ranges in `rows`
   ScatterRows,    // in[0] live rows -> rows of out[0]
-  MergeLowRank,   // out[0] [N, K] += factor * b a on each slice; in: a, b and attributes as of lora_linear, F32
+  MergeLowRank,   // out[0] [N, K] += factor * b a on each slice; in: a, b and attributes as of lora_linear; F32, or W in bf16, rounded once
 };
 
 struct ServiceRequest {
@@ -124,11 +124,14 @@ struct Segment {
 struct OptimizerRequest {
   OptimizerKind kind = OptimizerKind::Sgd;
   double momentum = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  double average = 0;  // of a moving average of the weights, e = average e + (1 - average) w after each update; 0: none is kept
   bool nesterov = false, anchor = false, clip = false, watch = false;
+  bool narrow = false;  // a bf16 copy of the weights is kept
   std::vector<Segment> segments;
   int64_t elements = 0;
 };
-// Args of an optimizer kernel: in[0] gradients, in[1] anchor weights, in[5] mask bits; out[0] weights, out[1], out[2] moments. With clip
+// Args of an optimizer kernel: in[0] gradients, in[1] anchor weights, in[5] mask bits; out[0] weights, out[1], out[2] moments, out[3] their moving
+// average F32, out[4] their copy in bf16; what a mask leaves alone stays as it is in all of them. With clip
 // the kernel first reads the gradients once for their norm. The factor for clipping is min(1, clip / (norm + 1e-6)), as torch's.
 
 // How factors of F32 may be multiplied: exactly, rounded to TF32 (10 bits), or as sums of bf16 parts, of which the products that count

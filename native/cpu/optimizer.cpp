@@ -8,7 +8,7 @@ namespace graft::cpu {
 namespace {
 
 enum { Gradients = 0, Anchor = 1, Mask = 5 };             // inputs
-enum { Weights = 0, FirstMoment = 1, SecondMoment = 2 };  // outputs
+enum { Weights = 0, FirstMoment = 1, SecondMoment = 2, Average = 3, Narrow = 4 };  // outputs
 
 // Elements of a block: small enough to share evenly, large enough that streams are long.
 constexpr int64_t kElements = 65536;
@@ -64,6 +64,9 @@ class Optimizer : public Kernel {
     call.weight = static_cast<float*>(a.out[Weights]);
     if (adam || request_.momentum != 0) call.first = static_cast<float*>(a.out[FirstMoment]);
     if (adam) call.second = static_cast<float*>(a.out[SecondMoment]);
+    call.average = request_.average != 0 ? static_cast<float*>(a.out[Average]) : nullptr;
+    call.rest = static_cast<float>(1 - request_.average);
+    call.narrow = request_.narrow ? a.out[Narrow] : nullptr;
     call.rate = a.step->rate;
     call.decay = a.step->decay;
     call.anchor_strength = a.step->anchor;

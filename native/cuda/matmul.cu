@@ -150,20 +150,4 @@ std::unique_ptr<Kernel> make_simt_product(const Device& d, const ProductRequest&
   return r.result == DType::BF16 ? plain_product<float, Bf16>(d, r) : plain_product<float, float>(d, r);
 }
 
-// W += factor * B A on each slice of the weight's rows.
-std::unique_ptr<Kernel> make_merge(const Device& d, const ServiceRequest& r) {
-  if (r.outputs[0].dtype != DType::F32 || r.inputs[0].dtype != DType::F32 || r.inputs[1].dtype != DType::F32) return nullptr;
-  const int64_t columns = r.outputs[0].shape[1], rank = r.inputs[1].shape[1], slices = static_cast<int64_t>(r.attributes.at("slices"));
-  const int64_t width = r.inputs[1].shape[0] / slices;
-  const float factor = static_cast<float>(r.attributes.at("factor"));
-  std::vector<int64_t> starts;
-  for (int64_t i = 0; i < slices; i++) starts.push_back(static_cast<int64_t>(r.attributes.at(text("start", i))));
-  return own(d, "simt:merge_low_rank", 0, [=, &d](const Args& args) {
-    for (int64_t i = 0; i < slices; i++) {
-      const Matrix<float> b = left<float>(in<float>(args, 1) + i * width * rank, rank, 1), a = right<float>(in<float>(args, 0) + i * rank * columns, columns, 1);
-      product(d, 1, width, columns, rank, 1, b, a, Store<float>{static_cast<float*>(args.out[0]) + starts[static_cast<size_t>(i)] * columns, columns, 1, factor, true});
-    }
-  });
-}
-
 }  // namespace graft::cuda

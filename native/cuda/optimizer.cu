@@ -1,14 +1,14 @@
-// The optimizer: the arena of trainables in chunks of one segment, a block each; one pass over them. A masked element's memory is not
-// touched, so a warp whose 32 elements are all masked reads their mask and nothing else. With clipping the gradients are read once
-// before. Formulas stand in reference/optimizer.cpp.
+// The optimizer: the arena of trainables in chunks of one segment, a block each; one pass over them, four neighbours a thread. Of four
+// masked elements no memory is touched, and a block whose elements are all masked ends after reading its mask. With clipping the
+// gradients are read once before. Formulas stand in reference/optimizer.cpp.
 #include "reduce.cuh"
 
 namespace graft::cuda {
 
 enum { kGradients = 0, kAnchor = 1, kMask = 5 };            // inputs
-enum { kWeights = 0, kFirstMoment = 1, kSecondMoment = 2 };  // outputs
+enum { kWeights = 0, kFirstMoment = 1, kSecondMoment = 2, kAverage = 3, kNarrow = 4 };  // outputs
 
-constexpr int64_t kChunk = 4096;  // elements
+constexpr int kRounds = 4, kChunk = kRounds * 4 * kThreads;  // elements
 
 struct Chunk {
   int64_t offset, mask_bit;  // mask_bit -1: all live
@@ -24,59 +24,117 @@ struct Update {
   const Chunk* chunks;
   const float *gradient, *anchor;  // anchor null: none
   const uint8_t* mask;
-  float *weight, *first, *second;
+  float *weight, *first, *second, *average;  // average null: none
+  Bf16* narrow;                              // null: no copy
   StepBlock step;
   const float* clip_factor;  // null: 1
   const float* corrections;  // per segment: 1 / (1 - b1^t), 1 / sqrt(1 - b2^t)
   double* norms;             // per chunk: squares of what moved, and of weights; null where nobody watches
-  float momentum, rest1, beta2, rest2, eps;
+  float momentum, rest1, beta2, rest2, eps, rest;
   bool nesterov, coupled;
-  __device__ bool live(const Chunk& c, int64_t i) const {
-    const int64_t bit = c.mask_bit + i;
-    return c.mask_bit < 0 || (mask[bit / 8] >> (bit % 8) & 1);
+  bool whole;  // all arrays are aligned to four elements
+  // Which of the four elements from k on are live: bit i for element k + i.
+  __device__ __forceinline__ unsigned live(const Chunk& c, int k) const {
+    if (k >= c.count) return 0;
+    const unsigned all = c.count - k >= 4 ? 15u : (1u << (c.count - k)) - 1;
+    if (c.mask_bit < 0) return all;
+    const int64_t bit = c.mask_bit + k;
+    const unsigned shift = static_cast<unsigned>(bit % 8), count = static_cast<unsigned>(c.count - k >= 4 ? 4 : c.count - k);
+    unsigned bits = mask[bit / 8];
+    if (shift + count > 8) bits |= static_cast<unsigned>(mask[bit / 8 + 1]) << 8;
+    return bits >> shift & all;
   }
 };
 
+// Four neighbours of an array, of which those that `live` names are stored.
+template <class T>
+__device__ __forceinline__ void put4(T* p, int64_t i, unsigned live, bool whole, const Four& x) {
+  if (live == 15u) return store4(p, i, 4, whole, x);
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+    if (live >> k & 1) p[i + k] = stored<T>(x.v[k]);
+}
+__device__ __forceinline__ Four take4(const float* p, int64_t i, unsigned live, bool whole) {
+  Four x = {{0, 0, 0, 0}};
+  if (live == 15u) return load4(p, i, 4, whole);
+#pragma unroll
+  for (int k = 0; k < 4; k++)
+    if (live >> k & 1) x.v[k] = p[i + k];
+  return x;
+}
+
+// What a chunk's elements have in common.
+struct Rates {
+  float rate, decay, pull, clip, correction1, correction2;
+};
+
+template <bool kAdam>
+__device__ __forceinline__ void update_four(const Update& u, const Rates& r, int64_t i, unsigned live, double& moved, double& squares) {
+  const bool whole = u.whole && i % 4 == 0;
+  const Four before = take4(u.weight, i, live, whole);
+  Four w = before, g = take4(u.gradient, i, live, whole), m{}, v{}, origin{}, e{};
+  if (u.anchor) origin = take4(u.anchor, i, live, whole);
+  if (u.first) m = take4(u.first, i, live, whole);
+  if (kAdam) v = take4(u.second, i, live, whole);
+  if (u.average) e = take4(u.average, i, live, whole);
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    g.v[k] *= r.clip;
+    if (u.anchor) g.v[k] += r.pull * (w.v[k] - origin.v[k]);
+    if (kAdam) {
+      if (u.coupled) g.v[k] += r.decay * w.v[k];
+      else w.v[k] -= r.rate * r.decay * w.v[k];
+      m.v[k] += u.rest1 * (g.v[k] - m.v[k]);
+      v.v[k] = u.beta2 * v.v[k] + u.rest2 * g.v[k] * g.v[k];
+      w.v[k] -= r.rate * (m.v[k] * r.correction1) / (sqrtf(v.v[k]) * r.correction2 + u.eps);
+    } else {
+      g.v[k] += r.decay * w.v[k];
+      if (u.first) {
+        m.v[k] = u.momentum * m.v[k] + g.v[k];
+        g.v[k] = u.nesterov ? g.v[k] + u.momentum * m.v[k] : m.v[k];
+      }
+      w.v[k] -= r.rate * g.v[k];
+    }
+    e.v[k] += u.rest * (w.v[k] - e.v[k]);
+  }
+  put4(u.weight, i, live, whole, w);
+  if (u.first) put4(u.first, i, live, whole, m);
+  if (kAdam) put4(u.second, i, live, whole, v);
+  if (u.average) put4(u.average, i, live, whole, e);
+  if (u.narrow) put4(u.narrow, i, live, whole, w);
+  if (!u.norms) return;
+#pragma unroll
+  for (int k = 0; k < 4; k++) {
+    if (!(live >> k & 1)) continue;
+    moved += static_cast<double>(w.v[k] - before.v[k]) * (w.v[k] - before.v[k]);
+    squares += static_cast<double>(before.v[k]) * before.v[k];
+  }
+}
+
 // Whether this run updates nothing, as a loss that it is judged by is not finite.
-__device__ bool left_out(const StepBlock& step) {
+__device__ inline bool left_out(const StepBlock& step) {
   bool out = false;
   for (int i = 0; i < step.header->judged_losses; i++) out = out || !isfinite(step.loss[i]);
   return out;
 }
 
 template <bool kAdam>
-__global__ void __launch_bounds__(kThreads) update(Update u) {
+__global__ void __launch_bounds__(kThreads) update(const __grid_constant__ Update u) {
   if (left_out(u.step)) return;
   const Chunk c = u.chunks[blockIdx.x];
-  const float rate = u.step.rate[c.group], decay = u.step.decay[c.group], pull = u.anchor ? u.step.anchor[c.group] : 0;
-  const float clip = u.clip_factor ? *u.clip_factor : 1;
-  const float first_correction = kAdam ? u.corrections[2 * c.segment] : 1, second_correction = kAdam ? u.corrections[2 * c.segment + 1] : 1;
+  unsigned live[kRounds], any = 0;
+#pragma unroll
+  for (int round = 0; round < kRounds; round++) {
+    live[round] = u.live(c, 4 * static_cast<int>(round * kThreads + threadIdx.x));
+    any |= live[round];
+  }
   double moved = 0, squares = 0;
-  for (int64_t k = threadIdx.x; k < c.count; k += blockDim.x) {
-    if (!u.live(c, k)) continue;
-    const int64_t i = c.offset + k;
-    const float before = u.weight[i];
-    float w = before, g = clip * u.gradient[i];
-    if (u.anchor) g += pull * (w - u.anchor[i]);
-    if (kAdam) {
-      if (u.coupled) g += decay * w;
-      else w -= rate * decay * w;
-      const float m = u.first[i] + u.rest1 * (g - u.first[i]), v = u.beta2 * u.second[i] + u.rest2 * g * g;
-      u.first[i] = m;
-      u.second[i] = v;
-      w -= rate * (m * first_correction) / (sqrtf(v) * second_correction + u.eps);
-    } else {
-      g += decay * w;
-      if (u.first) {
-        const float m = u.momentum * u.first[i] + g;
-        u.first[i] = m;
-        g = u.nesterov ? g + u.momentum * m : m;
-      }
-      w -= rate * g;
-    }
-    u.weight[i] = w;
-    moved += static_cast<double>(w - before) * (w - before);
-    squares += static_cast<double>(before) * before;
+  if (any) {
+    const Rates r = {u.step.rate[c.group], u.step.decay[c.group], u.anchor ? u.step.anchor[c.group] : 0.f, u.clip_factor ? *u.clip_factor : 1.f,
+                     kAdam ? u.corrections[2 * c.segment] : 1.f, kAdam ? u.corrections[2 * c.segment + 1] : 1.f};
+#pragma unroll
+    for (int round = 0; round < kRounds; round++)
+      if (live[round]) update_four<kAdam>(u, r, c.offset + 4 * static_cast<int>(round * kThreads + threadIdx.x), live[round], moved, squares);
   }
   if (!u.norms) return;
   moved = block_sum(moved);
@@ -84,11 +142,18 @@ __global__ void __launch_bounds__(kThreads) update(Update u) {
   if (threadIdx.x == 0) u.norms[2 * blockIdx.x] = moved, u.norms[2 * blockIdx.x + 1] = squares;
 }
 
-__global__ void __launch_bounds__(kThreads) square_sums(Update u, double* squares) {
+__global__ void __launch_bounds__(kThreads) square_sums(const __grid_constant__ Update u, double* squares) {
   const Chunk c = u.chunks[blockIdx.x];
   double sum = 0;
-  for (int64_t k = threadIdx.x; k < c.count; k += blockDim.x)
-    if (u.live(c, k)) sum += static_cast<double>(u.gradient[c.offset + k]) * u.gradient[c.offset + k];
+#pragma unroll
+  for (int round = 0; round < kRounds; round++) {
+    const int k = 4 * static_cast<int>(round * kThreads + threadIdx.x);
+    const unsigned live = u.live(c, k);
+    if (!live) continue;
+    const Four g = take4(u.gradient, c.offset + k, live, u.whole && (c.offset + k) % 4 == 0);
+#pragma unroll
+    for (int e = 0; e < 4; e++) sum += static_cast<double>(g.v[e]) * g.v[e];
+  }
   sum = block_sum(sum);
   if (threadIdx.x == 0) squares[blockIdx.x] = sum;
 }
@@ -173,7 +238,7 @@ class Optimizer : public Kernel {
       const Segment& segment = r.segments[s];
       for (int64_t at = 0; at < segment.count; at += kChunk)
         chunks.push_back({segment.offset + at, segment.mask_offset < 0 ? -1 : segment.mask_offset + at,
-                          static_cast<int32_t>(std::min(kChunk, segment.count - at)), static_cast<int32_t>(s), segment.group});
+                          static_cast<int32_t>(std::min<int64_t>(kChunk, segment.count - at)), static_cast<int32_t>(s), segment.group});
     }
     return chunks;
   }
@@ -197,6 +262,10 @@ class Optimizer : public Kernel {
     u.weight = static_cast<float*>(a.out[kWeights]);
     u.first = adam || request_.momentum != 0 ? static_cast<float*>(a.out[kFirstMoment]) : nullptr;
     u.second = adam ? static_cast<float*>(a.out[kSecondMoment]) : nullptr;
+    u.average = request_.average != 0 ? static_cast<float*>(a.out[kAverage]) : nullptr;
+    u.narrow = request_.narrow ? static_cast<Bf16*>(a.out[kNarrow]) : nullptr;
+    u.rest = static_cast<float>(1 - request_.average);
+    u.whole = aligned_for_four(u.gradient, u.anchor, u.weight, u.first, u.second, u.average, u.narrow);
     u.step = *a.step;
     u.momentum = static_cast<float>(request_.momentum);
     u.rest1 = static_cast<float>(1 - request_.beta1);

@@ -4,17 +4,19 @@
 //   Adam   g += decay w; m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g g;
 //          w -= rate / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps), t = update - born
 //   AdamW  as Adam, but w *= 1 - rate decay before it instead of decay in g
-// Masked elements keep weight and moments and count neither in the norm of the gradients nor in the watched sums. The
+// After it the moving average e = average e + (1 - average) w, and the copy of w rounded to bf16, where they are kept.
+// Masked elements keep weight, moments, average and copy and count neither in the norm of the gradients nor in the watched sums. The
 // watched sums of segment i, in update_norms[i], are of squares: what the update moved, and the weight before it.
 #include <cmath>
 
+#include "number_formats.h"
 #include "reference.h"
 
 namespace graft::reference {
 namespace {
 
 enum { Gradients = 0, Anchor = 1, Mask = 5 };  // inputs
-enum { Weights = 0, FirstMoment = 1, SecondMoment = 2 };
+enum { Weights = 0, FirstMoment = 1, SecondMoment = 2, Average = 3, Narrow = 4 };
 
 class OptimizerKernel : public Kernel {
  public:
@@ -39,6 +41,11 @@ class OptimizerKernel : public Kernel {
         float& w = static_cast<float*>(args.out[Weights])[i];
         double before = w;
         w = static_cast<float>(updated(args, request_.segments[s], i, factor));
+        if (request_.average != 0) {
+          float& e = static_cast<float*>(args.out[Average])[i];
+          e = static_cast<float>(request_.average * e + (1 - request_.average) * w);
+        }
+        if (request_.narrow) static_cast<uint16_t*>(args.out[Narrow])[i] = float_to_bf16(w);
         moved += (w - before) * (w - before);
         weight += before * before;
       });

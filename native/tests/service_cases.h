@@ -32,13 +32,18 @@ inline std::vector<ServiceCase> service_cases() {
   all.push_back({"gather", {Service::GatherRows, {f32({17, 7})}, {f32({8, 7})}, {}, {{1, 4}, {7, 8}, {13, 17}}}});
   all.push_back({"scatter", {Service::ScatterRows, {f32({8, 7})}, {f32({17, 7})}, {}, {{1, 4}, {7, 8}, {13, 17}}}, true});
   auto merge = [&](const char* label, Shape weight, int64_t rank, int64_t slices, int64_t width, int64_t start1) {
-    all.push_back({label, {Service::MergeLowRank, {f32({slices * rank, weight[1]}), f32({slices * width, rank})}, {f32(weight)},
-                           {{"factor", -0.75}, {"slices", slices}, {"width", width}, {"start0", slices - 1}, {"start1", start1}}, {}}, true});
+    for (DType type : {DType::F32, DType::BF16})
+      for (DType factors : {DType::F32, type})
+        if (type == DType::BF16 || factors == type)
+          all.push_back({text(label, type == DType::F32 ? "" : factors == type ? "_bf16" : "_bf16_by_f32"),
+                         {Service::MergeLowRank, {{factors, {slices * rank, weight[1]}}, {factors, {slices * width, rank}}}, {{type, weight}},
+                          {{"factor", -0.75}, {"slices", slices}, {"width", width}, {"start0", slices - 1}, {"start1", start1}}, {}}, true});
   };
   merge("merge", {17, 33}, 3, 1, 17, 0);
   merge("merge_rank1", {1, 1}, 1, 1, 1, 0);
   merge("merge_blocks", {130, 150}, 33, 1, 130, 0);
   merge("merge_slices", {51, 70}, 8, 2, 17, 34);
+  merge("merge_aligned", {64, 256}, 16, 1, 64, 0);
   return all;
 }
 
@@ -78,6 +83,7 @@ struct OptimizerCase {
   std::string label;
   OptimizerRequest request;
   double clip = 0;
+  bool masked_blocks = false;  // of every 8192 elements the first half is masked, and what belongs to them is NaN
 };
 
 // Three segments in two groups with a gap between them, one of them masked.
@@ -101,6 +107,22 @@ inline std::vector<OptimizerCase> optimizer_cases() {
       c.label += "_nesterov";
       all.push_back(c);
     }
+  for (auto [kind, name] : {std::pair{OptimizerKind::Sgd, "sgd"}, {OptimizerKind::AdamW, "adamw"}}) {
+    OptimizerCase c{text(name, "_average_narrow"), base};
+    c.request.kind = kind;
+    c.request.average = 0.75;
+    c.request.narrow = true;
+    all.push_back(c);
+  }
+  // Whole chunks of a column's own size, some of them masked from end to end.
+  OptimizerCase blocks{"adamw_masked_blocks", base};
+  blocks.request.kind = OptimizerKind::AdamW;
+  blocks.request.watch = blocks.request.clip = true;
+  blocks.clip = 3;
+  blocks.request.elements = 3 * 8192;
+  blocks.request.segments = {{0, 3 * 8192, 0, 3}};
+  blocks.masked_blocks = true;
+  all.push_back(blocks);
   OptimizerCase loose = all[3];
   loose.label += "_never_reached";
   loose.clip = 1e6;
@@ -127,6 +149,9 @@ inline OptimizerState run_optimizer(Harness& harness, Column& column, const Opti
   std::vector<double> bits(n / 8 + 2), zeros(n, 0);
   Random random(harness.seed(), "mask");
   for (double& b : bits) b = static_cast<double>(random.below(256));
+  if (c.masked_blocks)
+    for (size_t i = 0; i < bits.size(); i++)
+      if (i % 1024 <= 512) bits[i] = 0;  // the bits begin within a byte
   OptimizerState state;
   state.mask.assign(n, 0);
   for (const Segment& s : c.request.segments)
@@ -135,6 +160,7 @@ inline OptimizerState run_optimizer(Harness& harness, Column& column, const Opti
       state.mask[s.offset + i] = s.mask_offset < 0 || (static_cast<int>(bits[bit / 8]) >> (bit % 8) & 1);
     }
   Buffer weights(column, type, values("/w")), anchor(column, type, values("/w")), first(column, type, zeros), second(column, type, zeros);
+  Buffer average(column, type, values("/e")), narrow(column, {DType::BF16, {n}});
   Buffer mask(column, {DType::U8, {static_cast<int64_t>(bits.size())}}, bits);
   StepSizes sizes{2, 0, 1, static_cast<int>(c.request.segments.size())};
   Buffer block_memory(column, {DType::U8, {static_cast<int64_t>(StepBlock::bytes(sizes))}});
@@ -150,15 +176,24 @@ inline OptimizerState run_optimizer(Harness& harness, Column& column, const Opti
     column.copy_in(block.rate, rates, sizeof rates);
     column.copy_in(block.decay, decays, sizeof decays);
     column.copy_in(block.anchor, pulls, sizeof pulls);
-    Buffer gradients(column, type, values("/g" + std::to_string(step)));
+    std::vector<double> drawn = values("/g" + std::to_string(step));
+    for (int64_t i = 0; c.masked_blocks && i < n; i++)
+      if (state.mask[i] == 0) drawn[i] = NAN;  // what is masked takes no part
+    Buffer gradients(column, type, drawn);
     void* in[] = {gradients.address(), anchor.address(), nullptr, nullptr, nullptr, mask.address()};
-    void* out[] = {weights.address(), first.address(), second.address()};
+    void* out[] = {weights.address(), first.address(), second.address(), average.address(), narrow.address()};
     kernel->run(Args{in, out, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, scratch.address(), &block});
     column.synchronize();
     harness.expect(gradients.intact() && scratch.intact(), kernel->name(), " wrote outside its operands");
   }
-  harness.expect(weights.intact() && first.intact() && second.intact() && block_memory.intact(), "memory outside was written");
-  state.arrays = {weights.read(), first.read(), second.read()};
+  harness.expect(weights.intact() && first.intact() && second.intact() && average.intact() && narrow.intact() && block_memory.intact(), "memory outside was written");
+  state.arrays = {weights.read(), first.read(), second.read(), average.read()};
+  if (c.request.narrow) {
+    const std::vector<double> copy = narrow.read();
+    for (int64_t i = 0; i < n; i++)
+      harness.expect(state.mask[i] == 0 ? std::isnan(copy[i]) : copy[i] == rounded(state.arrays[0][i], DType::BF16), kernel->name(), ": the bf16 copy of weight ", i,
+                     " is ", copy[i], ", the weight ", state.arrays[0][i]);
+  }
   if (c.request.clip) {
     float norm;
     column.copy_out(&norm, block.gradient_norm, 4);

@@ -63,6 +63,20 @@ void square_sums(const UpdateCall& call, double* per_block) {
   });
 }
 
+// What follows the weights [begin, end), while they are in the first cache.
+inline void follow(const UpdateCall& call, int64_t begin, int64_t end) {
+  const float* weight = call.weight;
+  if (float* average = call.average) {
+    const float rest = call.rest;
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++) average[i] += rest * (weight[i] - average[i]);
+  }
+  if (bf16* narrow = static_cast<bf16*>(call.narrow)) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; i++) store(narrow + i, weight[i]);
+  }
+}
+
 // What an update adds to the gradient and watches, as template parameters: loops without branches. rule(block) gives a block's step
 // w -> next.
 template <bool anchored, bool watched, class Rule>
@@ -92,6 +106,7 @@ void update(const UpdateCall& call, const Rule& rule) {
         }
         moved += squares;
         size += weights;
+        if (call.average || call.narrow) follow(call, at, stop);
       }
     });
     if constexpr (watched) {

@@ -161,6 +161,9 @@ struct UpdateCall {
   float rest1, beta2, rest2, eps;
   const float* corrections;   // [segments][2]
   bool nesterov, coupled;     // coupled: decay is part of the gradient
+  float* average;             // moving average of the weights, null: none
+  float rest;                 // of it: what a new weight counts
+  void* narrow;               // the weights in bf16, null: no copy
   double* norms;              // [block_count][2] squares of the update and of the weight before it; null: not watched
 };
 
