@@ -24,7 +24,7 @@ const std::map<std::string, Maker>& makers() {
       {"relu6", make_unary},           {"leaky_relu", make_unary},    {"gelu", make_unary},
       {"silu", make_unary},            {"sigmoid", make_unary},       {"scale", make_unary},
       {"add", make_binary},            {"multiply", make_binary},     {"dropout", make_dropout},
-      {"embed_tokens", make_embed_tokens},
+      {"embed_tokens", make_embed_tokens}, {"normalize_pictures", make_pictures},
       {"max_pool", make_pool},         {"avg_pool", make_pool},       {"global_pool", make_pool},
       {"reshape", make_movement},      {"transpose", make_movement},  {"concat", make_movement},
       {"slice", make_movement},        {"pad", make_movement},        {"softmax", make_softmax},

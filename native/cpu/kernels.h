@@ -22,6 +22,7 @@ std::unique_ptr<Kernel> make_softmax(const Request& r);
 std::unique_ptr<Kernel> make_attention(const Request& r);
 std::unique_ptr<Kernel> make_cross_entropy(const Request& r);
 std::unique_ptr<Kernel> make_elementwise_loss(const Request& r);
+std::unique_ptr<Kernel> make_pictures(const Request& r);
 std::unique_ptr<Kernel> make_service(const ServiceRequest& r);
 std::unique_ptr<Kernel> make_merge(const ServiceRequest& r);
 std::unique_ptr<Kernel> make_optimizer(const OptimizerRequest& r);

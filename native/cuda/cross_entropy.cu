@@ -28,10 +28,16 @@ struct CrossEntropy {
 };
 
 struct ClassShare {
-  CrossEntropy ce;
+  const int32_t* labels;  // null: soft targets
+  const float* weight;
+  int64_t ignore;
+  int classes;
   __device__ double operator()(int64_t row, int& invalid) const {
-    if (ce.counts(row)) return ce.labels && ce.weight ? ce.weight[ce.labels[row]] : 1;
-    if (ce.labels[row] != ce.ignore) invalid = 1;
+    if (!labels) return 1;
+    const int label = labels[row];
+    if (label == ignore) return 0;
+    if (label >= 0 && label < classes) return weight ? weight[label] : 1;
+    invalid = 1;
     return 0;
   }
 };
@@ -334,7 +340,7 @@ std::unique_ptr<Kernel> typed(const Device& d, const Request& r) {
     c.targets = soft ? in<float>(a, kTarget) : nullptr;
     c.weight = weighted ? in<float>(a, kClassWeight) : nullptr;
     const LossStep loss{*a.step, index, rows_per_sample};
-    launch(loss_divisor<ClassShare>, {1, kThreads, 0, d.stream}, loss, c.rows, 1.0, ClassShare{c}, numbers);
+    launch(loss_divisor<ClassShare>, {1, kThreads, 0, d.stream}, loss, c.rows, 1.0, ClassShare{c.labels, c.weight, c.ignore, c.classes}, numbers);
     launch(kernel, {t.warps ? ceil_div(c.rows, t.threads / 32) : c.rows, t.threads, t.shared, d.stream}, c, loss, t.kept, in<T>(a, kLogits),
            gradient ? static_cast<T*>(a.din[kLogits]) : nullptr, static_cast<const LossNumbers*>(numbers), sums, correct);
     launch(loss_finish<float>, {1, kThreads, 0, d.stream}, loss, c.rows, static_cast<const double*>(sums), static_cast<const float*>(correct),

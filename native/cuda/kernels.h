@@ -161,6 +161,7 @@ std::unique_ptr<Kernel> make_matmul(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_lora_linear(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_attention(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_conv2d(const Device& d, const Request& r);
+std::unique_ptr<Kernel> make_pictures(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_service(const Device& d, const ServiceRequest& r);
 std::unique_ptr<Kernel> make_merge(const Device& d, const ServiceRequest& r);
 std::unique_ptr<Kernel> make_optimizer(const Device& d, const OptimizerRequest& r);

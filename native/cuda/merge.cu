@@ -4,7 +4,7 @@
 
 namespace graft::cuda {
 
-constexpr int kMergeRows = 64, kMergeColumns = 128, kMergeRanks = 16;  // of a block's tile, and of what of A and B it holds
+constexpr int kMergeThreads = 128, kMergeRows = 32, kMergeColumns = 128, kMergeRanks = 16;  // of a block, its tile, and what of A and B it holds
 constexpr int kMostMerged = 8;                                         // slices
 
 struct Merge {
@@ -17,7 +17,7 @@ struct Merge {
 
 // A block takes a tile of one slice (blockIdx.y); a warp 8 rows of it, a lane 4 columns.
 template <class W, class F>
-__global__ void __launch_bounds__(kThreads) merge_low_rank(const __grid_constant__ Merge s, const F* a, const F* b, W* weight) {
+__global__ void __launch_bounds__(kMergeThreads) merge_low_rank(const __grid_constant__ Merge s, const F* a, const F* b, W* weight) {
   GRAFT_SHARED(float4, a_tile, kMergeRanks * kMergeColumns / 4);
   GRAFT_SHARED(float4, b_tile, kMergeRanks * kMergeRows / 4);
   float *a_shared = reinterpret_cast<float*>(a_tile), *b_shared = reinterpret_cast<float*>(b_tile);
@@ -36,12 +36,12 @@ __global__ void __launch_bounds__(kThreads) merge_low_rank(const __grid_constant
   }
   for (int j0 = 0; j0 < s.rank; j0 += kMergeRanks) {
     __syncthreads();  // the ranks before have been used
-    for (int i = static_cast<int>(threadIdx.x); i < kMergeRanks * kMergeColumns; i += kThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i < kMergeRanks * kMergeColumns; i += kMergeThreads) {
       const int j = j0 + i / kMergeColumns;
       const int64_t k = first_column + i % kMergeColumns;
       a_shared[i] = j < s.rank && k < s.columns ? float_of(a[(slice * s.rank + j) * s.columns + k]) : 0;
     }
-    for (int i = static_cast<int>(threadIdx.x); i < kMergeRanks * kMergeRows; i += kThreads) {
+    for (int i = static_cast<int>(threadIdx.x); i < kMergeRanks * kMergeRows; i += kMergeThreads) {
       const int j = j0 + i % kMergeRanks;
       const int64_t n = first_row + i / kMergeRanks;
       b_shared[i % kMergeRanks * kMergeRows + i / kMergeRanks] = j < s.rank && n < s.width ? float_of(b[(slice * s.width + n) * s.rank + j]) : 0;
@@ -77,7 +77,7 @@ std::unique_ptr<Kernel> typed(const Device& d, const Merge& sizes, int64_t slice
     Merge s = sizes;
     W* weight = static_cast<W*>(args.out[0]);
     s.whole = s.columns % 4 == 0 && aligned_for_four(weight);
-    LaunchShape shape{ceil_div(s.width, kMergeRows) * s.column_tiles, kThreads, 0, d.stream};
+    LaunchShape shape{ceil_div(s.width, kMergeRows) * s.column_tiles, kMergeThreads, 0, d.stream};
     shape.rows = slices;
     launch(merge_low_rank<W, F>, shape, s, in<F>(args, 0), in<F>(args, 1), weight);
   });

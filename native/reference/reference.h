@@ -152,5 +152,6 @@ void add_embed_tokens();
 void add_softmax();
 void add_attention();
 void add_losses();
+void add_pictures();
 
 }  // namespace graft::reference

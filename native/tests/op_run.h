@@ -19,6 +19,8 @@ enum class Fill {
   Distribution,   // rows that sum to 1
   Bits,           // 0 or 1
   Counts,         // I32: 0, 4, 8, ...
+  Bytes,          // U8, 0 .. 255
+  Windows,        // I32 triples: top and left in -3 .. 5, mirrored 0 or 1
 };
 
 struct Operand {
@@ -86,7 +88,8 @@ inline TensorType input_type(const OpDef& op, const OpCase& c, size_t i, DType s
     return none;
   }
   const Fill drawn = c.inputs[i].fill;
-  if (drawn == Fill::Labels || drawn == Fill::Adapters || drawn == Fill::Counts) return {DType::I32, c.inputs[i].shape};
+  if (drawn == Fill::Bytes) return {DType::U8, c.inputs[i].shape};
+  if (drawn == Fill::Labels || drawn == Fill::Adapters || drawn == Fill::Counts || drawn == Fill::Windows) return {DType::I32, c.inputs[i].shape};
   Role role = input_def(op, i).role;
   bool full = role == Role::Vector || role == Role::Full || role == Role::Exact;
   return {full && storage != DType::F64 ? DType::F32 : storage, c.inputs[i].shape};
@@ -120,6 +123,8 @@ inline std::vector<double> fill(const Operand& operand, int64_t classes, Random 
     case Fill::Distribution: values[i] = random.uniform(0.1, 1); break;
     case Fill::Bits: values[i] = static_cast<double>(random.below(2)); break;
     case Fill::Counts: values[i] = 4.0 * static_cast<double>(i); break;
+    case Fill::Bytes: values[i] = static_cast<double>(random.below(256)); break;
+    case Fill::Windows: values[i] = static_cast<double>(i % 3 == 2 ? random.below(2) : random.below(9) - 3); break;
   }
   if (operand.fill == Fill::Distribution)
     for (size_t row = 0; row < values.size(); row += last) {
@@ -202,6 +207,7 @@ inline Request make_request(const OpDef& op, const OpCase& c, DType storage, Pas
   r.attributes = attributes_of(op, c);
   r.inputs = types_of(op, c, storage);
   r.outputs = op.infer(r.call());
+  if (op.name == "normalize_pictures") r.outputs[0].dtype = storage;  // as the planner: the result of exact inputs in the compute type
   for (size_t i = 0; i < c.inputs.size(); i++) r.constant.push_back(input_def(op, i).role == Role::Weight);
   r.modes = pass == Pass::Forward ? std::vector<GradMode>(c.inputs.size(), GradMode::Ignore) : v.modes;
   r.epilogue = v.epilogue;
