@@ -265,6 +265,23 @@ int32_t graft_session_run(graft_session* session, int32_t phases) {
   return guard([&] { checked(session, "session").session->run(phases); });
 }
 
+int32_t graft_session_turn(graft_session* session, int32_t phases, const char* const* inputs, const int64_t* addresses, const int64_t* bytes,
+                           int32_t count, double* results, int32_t result_count) {
+  return guard([&] {
+    constexpr int kMost = 16;
+    require(count >= 0 && count <= kMost, "a turn takes 0 to ", kMost, " inputs, not ", count);
+    Session::Next next[kMost];
+    for (int i = 0; i < count; i++) {
+      const char* name = there(there(inputs, "inputs")[i], "an input's name");
+      require(there(addresses, "addresses")[i] != 0 && there(bytes, "bytes")[i] >= 0, "input ", name, ": the address is null or the bytes are negative");
+      next[i] = {name, reinterpret_cast<const void*>(addresses[i]), static_cast<size_t>(bytes[i])};
+    }
+    Session& s = *checked(session, "session").session;
+    s.run(phases, next, count);
+    if (result_count != 0) s.results(there(results, "results"), result_count);
+  });
+}
+
 int32_t graft_session_results(graft_session* session, double* values, int32_t count) {
   return guard([&] { checked(session, "session").session->results(there(values, "values"), count); });
 }

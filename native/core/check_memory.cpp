@@ -15,7 +15,7 @@ void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params,
     if (!params.has_plain(p)) plain_new += bytes;
   }
   const size_t trained_new = use.trained.items.empty() ? 0 : params.new_bytes(use.trained);
-  const size_t other = plain_new + memory.step_block;
+  const size_t other = plain_new + memory.step_block + memory.feeds;
   const size_t fixed = memory.packed_new + trained_new + other;
   const size_t needed = memory.arena + fixed;
   if (needed <= limit) return;

@@ -166,6 +166,16 @@ class Recording {
   virtual void replay() const = 0;
 };
 
+// A place in a column's memory that the host fills while the column is busy with what was enqueued before.
+class Feed {
+ public:
+  virtual ~Feed() = default;
+  // Takes all bytes; the caller has its memory back when this returns.
+  virtual void take(const void* host) = 0;
+  // Enqueues the copy of what was taken last to `address`.
+  virtual void deliver(void* address) = 0;
+};
+
 class Column {
  public:
   virtual ~Column() = default;
@@ -215,6 +225,8 @@ class Column {
   virtual void release_host(void* address, size_t) noexcept { ::operator delete(address, std::align_val_t(64)); }
   virtual void enqueue_in(void* address, const void* host, size_t bytes) { copy_in(address, host, bytes); }
   virtual void enqueue_out(void* host, const void* address, size_t bytes) { copy_out(host, address, bytes); }
+  // Of a column that enqueues: a feed of so many bytes, which it allocates.
+  virtual std::unique_ptr<Feed> feed(size_t bytes) { (void)bytes; return nullptr; }
   // What `body` enqueues on the calling thread is recorded and not done. Null where the column has no recordings.
   virtual std::unique_ptr<Recording> record(const std::function<void()>& body) { (void)body; return nullptr; }
   // What to tell a caller of a failed call: a device that faulted earlier is named with the message of then.

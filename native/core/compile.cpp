@@ -34,6 +34,9 @@ class Compiler {
     plan_->memory_.arena = layout.bytes;
     plan_->memory_.activations = layout.unshared;
     plan_->memory_.step_block = StepBlock::bytes(plan_->sizes_);
+    if (column_.enqueues())
+      for (const DraftValue& v : draft.values)
+        if (v.kind == DraftValue::Kind::Input) plan_->memory_.feeds += v.type.bytes();
     // On a lane, then under the lock: the order in which runs take them too.
     plan_->device_->lanes.run([&] {
       std::unique_lock<std::shared_mutex> hold(params_.lock());

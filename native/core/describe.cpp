@@ -85,6 +85,7 @@ std::string Plan::memory_text() const {
   field("anchor_and_masks", m.anchor);
   field("plain", m.plain);
   field("step_block", m.step_block);
+  if (m.feeds) field("next_inputs", m.feeds);
   field("total", m.total());
   json.end_object();
   return json.text();

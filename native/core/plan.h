@@ -47,7 +47,8 @@ struct PlanMemory {
   size_t trained = 0, gradients = 0, moments = 0, anchor = 0;
   size_t plain = 0;          // statistics and masked tensors held plain
   size_t step_block = 0;
-  size_t total() const { return arena + packed + trained + gradients + moments + anchor + plain + step_block; }
+  size_t feeds = 0;          // of columns that enqueue: the inputs of the next run
+  size_t total() const { return arena + packed + trained + gradients + moments + anchor + plain + step_block + feeds; }
 };
 
 class Plan {
@@ -57,6 +58,7 @@ class Plan {
 
   const std::vector<Step>& steps() const { return steps_; }
   const Operand* input(const std::string& name) const;
+  const std::map<std::string, Operand>& inputs() const { return inputs_; }
   std::string input_names() const;
   // An output, a kept value or "gradient:NAME"; throws naming the nearest.
   const Operand& readable(const std::string& name) const;

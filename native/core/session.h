@@ -26,7 +26,14 @@ class Session {
   void write(const std::string& input, const void* host, size_t bytes);
   void rows(int valid, const float* weights, const int64_t* ids);
   void set(const std::string& key, int index, double value);
-  void run(int phases);
+  // An input of the next run: its name and memory of the host of as many bytes as it has.
+  struct Next {
+    const char* input;
+    const void* host;
+    size_t bytes;
+  };
+  // Runs the phases. The next run's inputs are taken meanwhile by columns that enqueue, afterwards by the others.
+  void run(int phases, const Next* next = nullptr, int count = 0);
   void results(double* values, int count) const;
   void update_norms(double* values, int count) const;
   void read(const std::string& name, void* host, size_t bytes);
@@ -39,6 +46,12 @@ class Session {
   int recordings() const { return static_cast<int>(std::count_if(std::begin(recordings_), std::end(recordings_), [](const auto& r) { return r != nullptr; })); }
 
  private:
+  struct Inlet {  // an input of a column that enqueues
+    const Operand* input;
+    std::unique_ptr<Feed> feed;
+    bool waiting = false;  // was written and not delivered
+  };
+  const Operand& checked_input(const std::string& name, size_t bytes) const;
   struct Bound {  // addresses of one step
     std::vector<void*> in, out, din;
     Args args;
@@ -58,6 +71,8 @@ class Session {
   void enqueue_all(int phases, Visit visit);
   void record(int phases);
   void run_diagnosed(int phases);
+  void take(const Next* next, int count);
+  void deliver_inputs();  // what was written goes to where the steps read it
   std::string run_and_look(int i);
   std::string nonfinite(const Operand& x);
   void check_present() const;  // the arena of trainables is still this plan's
@@ -79,6 +94,7 @@ class Session {
   std::optional<uint64_t> forms_version_;  // of the store, for which the plan's forms are known to be current
   std::vector<void*> bound_plain_;
   std::vector<Bound> steps_;
+  std::vector<Inlet> inlets_;
   Diagnosis diagnosis_;
   std::unique_ptr<Recording> recordings_[GRAFT_STEP + 1];  // per set of phases
   bool warm_[GRAFT_STEP + 1] = {};                         // has run before

@@ -92,6 +92,7 @@ void Session::prepare_run(int phases) {
     dirty_ = false;
   }
   if (!bound()) bind();
+  deliver_inputs();
 }
 
 // An update with the gradients of a loss that is not finite would spoil every tensor and hide where it began.
@@ -199,10 +200,18 @@ void Session::enqueue_all(int phases, Visit visit) {
   fetch_results();
 }
 
-void Session::run(int phases) {
+void Session::take(const Next* next, int count) {
+  for (int i = 0; i < count; i++) write(next[i].input, next[i].host, next[i].bytes);
+}
+
+void Session::run(int phases, const Next* next, int count) {
   const auto step = [this](int i) { plan_->steps()[i].kernel->run(steps_[i].args); };
-  if (diagnosis_.sync || diagnosis_.nan) return run_diagnosed(phases);
-  if (!plan_->device().column->enqueues() || !diagnosis_.graph) return execute(phases, step);
+  for (int i = 0; i < count; i++) checked_input(next[i].input, next[i].bytes);  // before anything runs
+  if (!plan_->device().column->enqueues() || !diagnosis_.graph || diagnosis_.sync || diagnosis_.nan) {
+    if (diagnosis_.sync || diagnosis_.nan) run_diagnosed(phases);
+    else execute(phases, step);
+    return take(next, count);
+  }
   require(phases > 0 && phases <= GRAFT_STEP, "phases are ", phases, "; expected a set of GRAFT_FORWARD, GRAFT_GRADIENTS, GRAFT_UPDATE");
   hold([&] {
     prepare_run(phases);
@@ -211,6 +220,7 @@ void Session::run(int phases) {
     if (recordings_[phases]) recordings_[phases]->replay();
     else enqueue_all(phases, step);
     warm_[phases] = true;  // kernels are loaded when they are launched first, which a recording may not do
+    take(next, count);
     column.synchronize();
     finish_run(judge(phases));
   });

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "caller.h"
+#include "feed.h"
 #include "recorder.h"
 
 namespace graft {
@@ -62,14 +63,17 @@ class CudaColumn : public Column {
     try {
       callers_ = std::make_unique<CallerStreams>(device_);
       recorder_ = std::make_unique<Recorder>(device_);
+      check(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "creating a stream");
       counter_ = static_cast<unsigned long long*>(allocate(sizeof *counter_));
     } catch (...) {
+      if (copies_) cudaStreamDestroy(copies_);
       cudaStreamDestroy(device_.stream.own);
       throw;
     }
   }
   ~CudaColumn() override {
     release(counter_, sizeof *counter_);
+    cudaStreamDestroy(copies_);
     cudaStreamDestroy(device_.stream.own);
   }
 
@@ -192,6 +196,7 @@ class CudaColumn : public Column {
   void release_host(void* address, size_t) noexcept override { cudaFreeHost(address); }
   void enqueue_in(void* address, const void* host, size_t bytes) override { move(address, host, bytes, cudaMemcpyHostToDevice, false); }
   void enqueue_out(void* host, const void* address, size_t bytes) override { move(host, address, bytes, cudaMemcpyDeviceToHost, false); }
+  std::unique_ptr<Feed> feed(size_t bytes) override { return std::make_unique<DeviceFeed>(*this, device_, copies_, bytes); }
   std::unique_ptr<Recording> record(const std::function<void()>& body) override {
     Current current(device_.number);
     return recorder_->record(body);
@@ -221,6 +226,7 @@ class CudaColumn : public Column {
   unsigned long long* counter_ = nullptr;
   std::unique_ptr<CallerStreams> callers_;
   std::unique_ptr<Recorder> recorder_;
+  cudaStream_t copies_ = nullptr;
   std::string first_fault_;
 };
 

@@ -140,6 +140,66 @@ void replays(Harness& harness) {
   });
 }
 
+void overlapped(Harness& harness) {
+  // Streams of a column: 0 its own, 1 that of recordings, 2 that of copies.
+  for (uint64_t lazy : {0u, 1u, 4u, 5u})
+    harness.test(text("inputs that are taken while a step runs are the next step's: lazy streams ", lazy), [&] {
+      emulated::make_lazy(lazy);
+      Net net(cuda(), harness.seed());
+      emulated::make_lazy(lazy);
+      Net same(cuda(), harness.seed());
+      network(net), network(same);
+      Bench ahead(net, kPlain), apart(same, kPlain);
+      std::vector<std::vector<float>> x;
+      for (int i = 0; i < 7; i++) x.push_back(net.values(text("x", i), 4 * 6 * 6 * 3));
+      ahead.session.write("x", x[0].data(), 4 * x[0].size());
+      for (int i = 0; i < 6; i++) {
+        std::vector<float> passed = x[i + 1];
+        const Session::Next next{"x", passed.data(), 4 * passed.size()};
+        ahead.session.run(GRAFT_STEP, &next, 1);
+        passed.assign(passed.size(), NAN);  // the caller's again
+        apart.session.write("x", x[i].data(), 4 * x[i].size());
+        apart.run(GRAFT_STEP);
+        harness.expect(ahead.loss() == apart.loss() && std::isfinite(ahead.loss()), "step ", i, ": loss ", ahead.loss(), ", apart ", apart.loss());
+      }
+      harness.expect(net.read("c.weight") == same.read("c.weight"), "weights differ");
+      emulated::make_lazy(0);
+    });
+  for (uint64_t lazy : {0u, 1u, 4u})
+    harness.test(text("a feed larger than its ring, taken twice before it is delivered: lazy streams ", lazy), [&] {
+      emulated::make_lazy(lazy);
+      auto column = make_cuda_column(0);
+      emulated::make_lazy(0);
+      const size_t bytes = (size_t{21} << 20) + 12;
+      auto feed = column->feed(bytes);
+      void* to = column->allocate(bytes);
+      std::string a(bytes, 0), b(bytes, 0), back(bytes, 0);
+      for (size_t i = 0; i < bytes; i++) a[i] = static_cast<char>(i % 251), b[i] = static_cast<char>(i % 241);
+      feed->take(b.data());
+      feed->take(a.data());
+      feed->deliver(to);
+      feed->take(b.data());  // may not reach what is on its way
+      column->copy_out(back.data(), to, bytes);
+      harness.expect(back == a, "not what was taken last");
+      feed->deliver(to);
+      column->copy_out(back.data(), to, bytes);
+      harness.expect(back == b, "not the next content");
+      column->release(to, bytes);
+    });
+  harness.test("inputs of a next run that are wrong are refused before the run", [&] {
+    for (auto device : {cuda(), reference_device()}) {
+      Net net(device);
+      network(net);
+      Bench bench(net, kPlain);
+      const auto before = net.read("c.weight");
+      float few[4] = {};
+      const Session::Next next{"x", few, 16};
+      harness.expect_error("input x [4, 6, 6, 3] of f32 takes 1728 bytes, 16 came", [&] { bench.session.run(GRAFT_STEP, &next, 1); });
+      harness.expect(net.read("c.weight") == before, "a step was made");
+    }
+  });
+}
+
 void left_out(Harness& harness) {
   for (const char* graph : {"0", "1"})
     for (const char* accumulate : {"accumulate 0", "accumulate 1"})
@@ -203,6 +263,7 @@ void faults(Harness& harness) {
       harness.expect_error("plan train, batch 4, f32, ", [&] { bench.run(GRAFT_STEP); });
       harness.expect_error("CUDA device 0 takes no more work from this process since an earlier fault: plan train, batch 4", [&] { bench.run(GRAFT_STEP); });
       harness.expect_error("the device takes no more work from this process", [&] { bench.feed(); });
+      harness.expect_error("the device takes no more work from this process", [&] { Bench(net, kPlain); });
       harness.expect_error("illegal memory access", [&] { net.read("c.weight"); });
       emulated::heal();
       emulated::make_lazy(0);
@@ -255,6 +316,7 @@ void faults(Harness& harness) {
 int main(int argc, char** argv) {
   Harness harness(argc, argv);
   replays(harness);
+  overlapped(harness);
   left_out(harness);
   calls(harness);
   faults(harness);
