@@ -2,6 +2,11 @@
 #include "passes.h"
 
 namespace graft {
+namespace {
+
+std::string mib(size_t bytes) { return text((bytes + (1 << 20) - 1) >> 20, " MiB"); }
+
+}  // namespace
 
 void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params, size_t limit, int batch) {
   for (const auto& form : use.forms) {
@@ -20,7 +25,6 @@ void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params,
   const size_t needed = memory.arena + fixed;
   if (needed <= limit) return;
 
-  auto mib = [](size_t bytes) { return text((bytes + (1 << 20) - 1) >> 20, " MiB"); };
   std::string fits = "no batch fits";
   if (fixed < limit && batch > 1) {
     size_t fitting = static_cast<size_t>(static_cast<double>(limit - fixed) / memory.arena * batch);
@@ -29,6 +33,13 @@ void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params,
   throw Error(GRAFT_OUT_OF_MEMORY, text("the plan needs ", mib(needed), " and ", mib(limit), " are available: arena ", mib(memory.arena),
               ", packed weights ", mib(memory.packed_new), ", weights, gradients and moments of what is trained ", mib(trained_new), ", other ",
               mib(other), "; at batch ", batch, ", ", fits));
+}
+
+Error with_groups(const Error& refused, const PlanMemory& m, int batch) {
+  if (refused.status() != GRAFT_OUT_OF_MEMORY) return refused;
+  const size_t trained = m.trained + m.gradients + m.moments + m.anchor, other = m.plain + m.step_block + m.feeds;
+  return Error(GRAFT_OUT_OF_MEMORY, text(refused.what(), ", less than when the plan was compiled; at batch ", batch, " it takes ", mib(m.total()), ": arena ", mib(m.arena),
+               ", packed weights ", mib(m.packed), ", weights, gradients and moments of what is trained ", mib(trained), ", other ", mib(other)));
 }
 
 }  // namespace graft

@@ -51,6 +51,10 @@ struct PlanMemory {
   size_t total() const { return arena + packed + trained + gradients + moments + anchor + plain + step_block + feeds; }
 };
 
+// A refusal of memory after check_memory() let the plan pass, as somebody else has taken it since: told with the plan's groups. Other
+// errors stay.
+Error with_groups(const Error& refused, const PlanMemory& memory, int batch);
+
 class Plan {
  public:
   static std::shared_ptr<Plan> compile(std::shared_ptr<Device> device, const Graph& graph, std::shared_ptr<Params> params,

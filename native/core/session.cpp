@@ -19,7 +19,6 @@ Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspac
   for (int i = 0; i < plan_->sizes().losses; i++) host_.loss_weight[i] = 1;
   rows(plan_->sizes().batch, nullptr, nullptr);
   plan_->device().column->copy_in(block_memory_.address(), mirror_.data(), mirror_.size());
-  workspace_->reserve(plan_->arena_bytes());
   for (const Step& s : plan_->steps()) {
     Bound b;
     b.in.resize(s.in.size());
@@ -29,8 +28,13 @@ Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspac
   }
   bound_plain_.resize(plan_->tracked().size());
   Column& column = *plan_->device().column;
-  if (column.enqueues())
-    for (const auto& [name, input] : plan_->inputs()) inlets_.push_back({&input, column.feed(input.type.bytes())});
+  try {
+    workspace_->reserve(plan_->arena_bytes());
+    if (column.enqueues())
+      for (const auto& [name, input] : plan_->inputs()) inlets_.push_back({&input, column.feed(input.type.bytes())});
+  } catch (const Error& e) {
+    throw with_groups(e, plan_->memory(), plan_->sizes().batch);
+  }
 }
 
 void* Session::address(const Operand& x) const {

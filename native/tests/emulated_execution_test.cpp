@@ -229,6 +229,22 @@ void left_out(Harness& harness) {
       });
 }
 
+void memory(Harness& harness) {
+  harness.test("memory that somebody took since the plan was compiled is told with the plan's groups", [&] {
+    Net net(cuda());
+    int x = net.input("x", {64, 1 << 14});
+    x = net.node("relu", "r", {x});
+    net.graph.output("y", net.linear("fc", x, 3));
+    auto plan = net.compile("batch 64");
+    const size_t taken = net.device->column->available_bytes() - (1 << 20);
+    void* p = net.device->column->allocate(taken);
+    harness.expect_error(" are free, less than when the plan was compiled; at batch 64 it takes", [&] { Session(plan, std::make_shared<Workspace>(net.device)); });
+    harness.expect_error("MiB: arena ", [&] { Session(plan, std::make_shared<Workspace>(net.device)); });
+    net.device->column->release(p, taken);
+    Session(plan, std::make_shared<Workspace>(net.device)).run(GRAFT_FORWARD);
+  });
+}
+
 void calls(Harness& harness) {
   harness.test("a replayed step takes the same few calls of the runtime whatever the plan", [&] {
     const int64_t most = 6;
@@ -318,6 +334,7 @@ int main(int argc, char** argv) {
   replays(harness);
   overlapped(harness);
   left_out(harness);
+  memory(harness);
   calls(harness);
   faults(harness);
   return harness.finish();
