@@ -265,16 +265,20 @@ int32_t graft_session_run(graft_session* session, int32_t phases) {
   return guard([&] { checked(session, "session").session->run(phases); });
 }
 
-int32_t graft_session_turn(graft_session* session, int32_t phases, const char* const* inputs, const int64_t* addresses, const int64_t* bytes,
+int32_t graft_session_turn(graft_session* session, int32_t phases, const char* inputs, const int64_t* addresses, const int64_t* bytes,
                            int32_t count, double* results, int32_t result_count) {
   return guard([&] {
     constexpr int kMost = 16;
     require(count >= 0 && count <= kMost, "a turn takes 0 to ", kMost, " inputs, not ", count);
+    std::string names[kMost];
     Session::Next next[kMost];
+    const char* at = count > 0 ? there(inputs, "inputs") : "";
     for (int i = 0; i < count; i++) {
-      const char* name = there(there(inputs, "inputs")[i], "an input's name");
-      require(there(addresses, "addresses")[i] != 0 && there(bytes, "bytes")[i] >= 0, "input ", name, ": the address is null or the bytes are negative");
-      next[i] = {name, reinterpret_cast<const void*>(addresses[i]), static_cast<size_t>(bytes[i])};
+      const size_t length = std::strcspn(at, "\n");
+      names[i].assign(at, length);
+      at += length + (at[length] != 0);
+      require(there(addresses, "addresses")[i] != 0 && there(bytes, "bytes")[i] >= 0, "input ", names[i], ": the address is null or the bytes are negative");
+      next[i] = {names[i].c_str(), reinterpret_cast<const void*>(addresses[i]), static_cast<size_t>(bytes[i])};
     }
     Session& s = *checked(session, "session").session;
     s.run(phases, next, count);

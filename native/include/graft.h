@@ -143,9 +143,9 @@ GRAFT_API int32_t graft_session_set(graft_session *session, const char *key, int
 /* Runs phases (bit set). Returns when done. Where a loss of the run is not finite, its update is left out. */
 GRAFT_API int32_t graft_session_run(graft_session *session, int32_t phases);
 /* graft_session_run, graft_session_write and graft_session_results in one call: runs the phases, takes `count` inputs of the next run (on
- * a GPU while this one runs), and gives the results of this run where result_count is not 0. */
-GRAFT_API int32_t graft_session_turn(graft_session *session, int32_t phases, const char *const *inputs, const int64_t *addresses,
-                                     const int64_t *bytes, int32_t count, double *results, int32_t result_count);
+ * a GPU while this one runs; `inputs` names one a line), and gives the results of this run where result_count is not 0. */
+GRAFT_API int32_t graft_session_turn(graft_session *session, int32_t phases, const char *inputs, const int64_t *addresses, const int64_t *bytes,
+                                     int32_t count, double *results, int32_t result_count);
 /* Results of the last run: loss per loss node, then correct rows per loss node, then the gradient norm before clipping. */
 GRAFT_API int32_t graft_session_results(graft_session *session, double *values, int32_t count);
 /* With optimizer option watch=1: |update| and |weight| of the last update, per trainable in the order of the train lines. */

@@ -141,6 +141,14 @@ int main(int argc, char** argv) {
   refuses("session run: update without an optimizer", "compiled without an optimizer", graft_session_run(w.session, GRAFT_UPDATE));
   refuses("session results: null", "values is null", graft_session_results(w.session, nullptr, 1));
   refuses("session results: wrong count", "results are 1 numbers, room for 3", graft_session_results(w.session, d, 3));
+  const int64_t addresses[] = {there}, none[] = {0}, few[] = {12}, all[] = {24};
+  refuses("session turn: null names", "inputs is null", graft_session_turn(w.session, 1, nullptr, addresses, all, 1, nullptr, 0));
+  refuses("session turn: null addresses", "addresses is null", graft_session_turn(w.session, 1, "x", nullptr, all, 1, nullptr, 0));
+  refuses("session turn: a null address", "input x: the address is null", graft_session_turn(w.session, 1, "x", none, all, 1, nullptr, 0));
+  refuses("session turn: negative count", "0 to 16 inputs, not -1", graft_session_turn(w.session, 1, "x", addresses, all, -1, nullptr, 0));
+  refuses("session turn: wrong bytes", "takes 24 bytes, 12 came", graft_session_turn(w.session, 1, "x", addresses, few, 1, nullptr, 0));
+  refuses("session turn: too few names", "no input ; the plan has: x", graft_session_turn(w.session, 1, "", addresses, all, 1, nullptr, 0));
+  refuses("session turn: null results", "results is null", graft_session_turn(w.session, 1, nullptr, nullptr, nullptr, 0, nullptr, 1));
   refuses("session norms: null", "values is null", graft_session_update_norms(w.session, nullptr, 0));
   refuses("session read: null address", "the address is null", graft_session_read(w.session, "y", 0, 32));
   refuses("session read: wrong bytes", "is 32 bytes, room for 12", graft_session_read(w.session, "y", there, 12));
@@ -156,6 +164,16 @@ int main(int argc, char** argv) {
     graft_plan_describe(w.plan, whole.data(), needed, &needed);
     harness.expect(whole.back() == 0 && whole[needed - 2] == '}', "the text is not whole");
     harness.expect(graft_plan_describe(w.plan, nullptr, 0, &needed) == GRAFT_OK, "no text at all is a way to ask for the size");
+  });
+  harness.test("a turn runs on what was written, gives the results and leaves the next input", [&] {
+    const float first[6] = {1, 2, 3, 4, 5, 6}, second[6] = {7, 8, 9, 10, 11, 12};
+    const int64_t next[] = {reinterpret_cast<int64_t>(second)};
+    float y[8] = {};
+    harness.expect(graft_session_write(w.session, "x", reinterpret_cast<int64_t>(first), 24) == GRAFT_OK, graft_last_error());
+    harness.expect(graft_session_turn(w.session, GRAFT_FORWARD, "x", next, all, 1, d, 1) == GRAFT_OK, graft_last_error());
+    harness.expect(graft_session_read(w.session, "y", reinterpret_cast<int64_t>(y), 32) == GRAFT_OK && y[0] == 1, "y begins with ", y[0]);
+    harness.expect(graft_session_turn(w.session, GRAFT_FORWARD, nullptr, nullptr, nullptr, 0, nullptr, 0) == GRAFT_OK, graft_last_error());
+    harness.expect(graft_session_read(w.session, "y", reinterpret_cast<int64_t>(y), 32) == GRAFT_OK && y[0] == 7, "y begins with ", y[0]);
   });
   harness.test("closing nothing does nothing", [&] {
     graft_session_close(nullptr);
