@@ -1,0 +1,39 @@
+// Which kernel makes a product. Candidates in order; the environment says which are let in and whether they are measured:
+//   GRAFT_MATMUL=own|vendor|auto  own: kernels of this library alone. vendor: cuBLASLt, an error where there is none. auto, which holds
+//                                 without it: cuBLASLt where it is found, and own kernels that passed their checks on such a device;
+//                                 others only where there is no kernel else, which a line on stderr says
+//   GRAFT_TUNING=FILE             candidates that are let in are measured once per device, libraries and shape; the file keeps the
+//                                 choice and a run that has the file repeats it. Without it the first that fits is taken
+// Own tensor-core kernels must agree with the first of them on the very shape, or they are dropped with a line on stderr.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "matmul/product.h"
+#include "matmul/tuning.h"
+
+namespace graft::cuda {
+
+struct Candidate {
+  enum class Kind { Vendor, Tensor, Simt };  // Tensor: an own kernel that uses tensor cores
+  std::string name;
+  Kind kind;
+  bool recorded;  // its checks passed on a device like this one; docs/kernels.md lists them
+  bool aligned;   // its operands are aligned to 16 bytes; where a run's are not another kernel stands in
+  std::function<std::unique_ptr<Kernel>(const Device&, const ProductRequest&)> make;
+};
+
+struct ChoiceSettings {
+  MatmulPolicy policy = MatmulPolicy::Auto;
+  std::string tuning;  // a path, or empty
+};
+ChoiceSettings choice_settings();  // of the environment
+
+// The product's key in a tuning file, without device and libraries: types, sizes, layout, epilogue.
+std::string product_text(const ProductRequest& request);
+
+// `log` takes a line of text for each candidate that was dropped, and where a policy cannot be kept.
+std::unique_ptr<Kernel> choose_product(const Device& device, const ProductRequest& request, const std::vector<Candidate>& candidates, const ChoiceSettings& settings,
+                                       const std::string& machine, const std::function<void(const std::string&)>& log);
+
+}  // namespace graft::cuda

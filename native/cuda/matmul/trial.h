@@ -1,0 +1,39 @@
+// A product's operands for trying kernels on, while a plan is prepared.
+#pragma once
+#include "kernels.h"
+
+namespace graft::cuda {
+
+class Trial {
+ public:
+  // Throws OUT_OF_MEMORY where the device has no room for a second set of operands.
+  Trial(const Device& device, const ProductRequest& request);
+  ~Trial();
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+
+  // Runs the kernel on fresh operands and keeps its result as the one to agree with.
+  void expect(const Kernel& kernel);
+  // Results that are farther from the expected than sums in another order can be; NaN counts.
+  unsigned long long disagreements(const Kernel& kernel);
+  // Microseconds of a run: the median of several series that follow each other without a pause.
+  double microseconds(const Kernel& kernel);
+
+ private:
+  struct Memory {
+    void* address = nullptr;
+    int64_t count = 0;
+    DType type = DType::F32;
+  };
+  Memory take(DType type, int64_t count);
+  void fill(const Memory& memory, unsigned salt) const;
+  void reset() const;
+  void run(const Kernel& kernel, void* scratch) const;
+
+  const Device& device_;
+  ProductRequest r_;
+  std::vector<void*> held_;
+  Memory a_, b_, a2_, b2_, c_, saved_, expected_, bias_, factor_, residual_, counter_;
+};
+
+}  // namespace graft::cuda

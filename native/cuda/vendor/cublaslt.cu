@@ -1,0 +1,71 @@
+#include "vendor/cublaslt.h"
+
+#include <dlfcn.h>
+
+#include <map>
+#include <mutex>
+
+#include "vendor/open_library.h"
+
+namespace graft::cuda {
+namespace {
+
+template <class Function>
+void find(void* library, const std::string& path, const char* symbol, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, symbol));
+  if (!function) throw Error(GRAFT_UNAVAILABLE, text("cuBLASLt in ", path, " has no function ", symbol));
+}
+
+}  // namespace
+
+std::unique_ptr<CublasLt> open_cublaslt() {
+  const OpenLibrary library = open_library({"libcublasLt.so.", {13, 12}, {"nvidia/cu13/lib", "nvidia/cublas/lib"}});
+  if (!library.handle) throw Error(GRAFT_UNAVAILABLE, text("no cuBLASLt: ", library.reason));
+  auto lt = std::make_unique<CublasLt>();
+  lt->path = library.path;
+  const auto take = [&](const char* symbol, auto& function) { find(library.handle, library.path, symbol, function); };
+  take("cublasLtGetVersion", lt->get_version);
+  const size_t version = lt->get_version();
+  lt->version = text(version / 10000, ".", version / 100 % 100, ".", version % 100);
+  if (version / 10000 != 12 && version / 10000 != 13)
+    throw Error(GRAFT_UNAVAILABLE, text("cuBLASLt in ", library.path, " is of version ", lt->version, "; 12 or 13 is needed"));
+  take("cublasLtCreate", lt->create);
+  take("cublasLtGetStatusString", lt->status_string);
+  take("cublasLtMatmulDescCreate", lt->desc_create);
+  take("cublasLtMatmulDescDestroy", lt->desc_destroy);
+  take("cublasLtMatmulDescSetAttribute", lt->desc_set);
+  take("cublasLtMatrixLayoutCreate", lt->layout_create);
+  take("cublasLtMatrixLayoutDestroy", lt->layout_destroy);
+  take("cublasLtMatrixLayoutSetAttribute", lt->layout_set);
+  take("cublasLtMatmulPreferenceCreate", lt->preference_create);
+  take("cublasLtMatmulPreferenceDestroy", lt->preference_destroy);
+  take("cublasLtMatmulPreferenceSetAttribute", lt->preference_set);
+  take("cublasLtMatmulAlgoGetHeuristic", lt->heuristic);
+  take("cublasLtMatmul", lt->matmul);
+  const cublasStatus_t status = lt->create(&lt->handle);
+  if (status != CUBLAS_STATUS_SUCCESS) throw Error(GRAFT_UNAVAILABLE, text("cuBLASLt in ", library.path, " does not start: ", lt->status_string(status)));
+  return lt;
+}
+
+const CublasLt* cublaslt(const Device& device, std::string* reason) {
+  struct Found {
+    std::unique_ptr<CublasLt> library;
+    std::string reason;
+  };
+  static std::mutex mutex;
+  static auto& found = *new std::map<int, Found>;  // never destroyed: kernels may outlive static objects
+  std::lock_guard<std::mutex> hold(mutex);
+  auto [it, fresh] = found.try_emplace(device.number);
+  if (fresh) {
+    Current current(device.number);
+    try {
+      it->second.library = open_cublaslt();
+    } catch (const Error& e) {
+      it->second.reason = e.what();
+    }
+  }
+  if (reason) *reason = it->second.reason;
+  return it->second.library.get();
+}
+
+}  // namespace graft::cuda
