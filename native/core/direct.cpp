@@ -55,6 +55,10 @@ void Direct::run(const KernelCache::Key& key, bool small, const std::function<st
   body();
 }
 
+void Direct::computes(DType type) const {
+  require(column_.computes(type), "column ", column_.name(), " computes no ", name_of(type), " on this machine");
+}
+
 void Direct::reach(int64_t stream, const std::vector<const Region*>& operands) const {
   require(stream == 0 || column_.enqueues(), "stream is ", stream, ", but device ", column_.name(), " has no streams; expected 0");
   for (const Region* r : operands)

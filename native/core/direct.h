@@ -56,6 +56,7 @@ struct MergeCall {
 // gradients those are computed that are given. Without adapters a is [slices * rank, in] and b [slices * width, rank]; with them
 // both have the adapter's axis first, and `adapter` tells that of each of `samples` equal parts of the rows, -1 is none.
 struct LowRankCall {
+  DType type;  // of x, weight, a, b, y, dy and dx; all else is F32
   int64_t rows, in, out, rank, width;
   double factor;
   std::vector<int64_t> starts;  // of the slices
@@ -77,6 +78,8 @@ class Direct {
 
  private:
   struct Numbers;
+  // Throws where the column stores no numbers of this type.
+  void computes(DType type) const;
   // The caller's fault unless the column has such a stream and its kernels reach the operands, as far as it can tell.
   void reach(int64_t stream, const std::vector<const Region*>& operands) const;
   // Runs `kernel` on `args` with scratch and step block set.

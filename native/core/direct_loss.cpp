@@ -4,6 +4,7 @@
 namespace graft {
 
 void Direct::cross_entropy(const CrossEntropyCall& call, int64_t stream) {
+  computes(call.logits.type);
   positive("rows", call.rows);
   positive("classes", call.classes);
   const int64_t count = product_of("logits", call.rows, call.classes);
@@ -23,7 +24,8 @@ void Direct::cross_entropy(const CrossEntropyCall& call, int64_t stream) {
   reach(stream, {&call.logits, &call.target, &call.class_weight, &call.gradient, &call.results});
   if (!soft) check_numbers("label of row", call.target, call.rows, 0, call.classes - 1, call.ignored);
 
-  const KernelCache::Key key{static_cast<int64_t>(Family::CrossEntropy), call.rows, call.classes, call.ignored, bits(call.smoothing), soft, weighted, wanted};
+  const KernelCache::Key key{static_cast<int64_t>(Family::CrossEntropy), call.rows, call.classes, call.ignored, bits(call.smoothing), soft, weighted, wanted,
+                             static_cast<int64_t>(call.logits.type)};
   auto prepare = [&] {
     Request r;
     r.op = find_op("softmax_cross_entropy");
@@ -32,8 +34,8 @@ void Direct::cross_entropy(const CrossEntropyCall& call, int64_t stream) {
     r.attributes = {{"label_smoothing", call.smoothing}, {"ignore_index", static_cast<double>(call.ignored)}};
     TensorType none;
     none.shape.rank = -1;
-    const TensorType logits{DType::F32, {call.rows, call.classes}};
-    r.inputs = {logits, soft ? logits : TensorType{DType::I32, {call.rows}}, weighted ? TensorType{DType::F32, {call.classes}} : none};
+    const Shape shape{call.rows, call.classes};
+    r.inputs = {{call.logits.type, shape}, soft ? TensorType{DType::F32, shape} : TensorType{DType::I32, {call.rows}}, weighted ? TensorType{DType::F32, {call.classes}} : none};
     r.outputs = r.op->infer(r.call());
     r.constant.assign(3, false);
     r.modes = {wanted ? GradMode::Overwrite : GradMode::Ignore, GradMode::Ignore, GradMode::Ignore};

@@ -24,10 +24,10 @@ Request request_of(const LowRankCall& call) {
   r.attributes = {{"factor", call.factor}, {"slices", static_cast<double>(slices)}, {"width", static_cast<double>(call.width)}};
   for (int64_t i = 0; i < 8; i++) r.attributes[text("start", i)] = i < slices ? static_cast<double>(call.starts[i]) : 0;
   r.inputs.assign(Inputs, absent());
-  r.inputs[X] = {DType::F32, {call.rows, call.in}};
-  r.inputs[W] = {DType::F32, {call.out, call.in}};
-  r.inputs[A] = {DType::F32, factor_shape(slices * call.rank, call.in)};
-  r.inputs[B] = {DType::F32, factor_shape(slices * call.width, call.rank)};
+  r.inputs[X] = {call.type, {call.rows, call.in}};
+  r.inputs[W] = {call.type, {call.out, call.in}};
+  r.inputs[A] = {call.type, factor_shape(slices * call.rank, call.in)};
+  r.inputs[B] = {call.type, factor_shape(slices * call.width, call.rank)};
   if (call.bias.given()) r.inputs[Bias] = {DType::F32, {call.out}};
   if (grouped) r.inputs[Adapter] = {DType::I32, {call.samples}};
   if (call.scales.given()) r.inputs[Scales] = {DType::F32, {call.adapters}};
@@ -40,6 +40,7 @@ Request request_of(const LowRankCall& call) {
   if (call.db.given()) r.modes[B] = mode;
   r.preferred.resize(Inputs);
   r.weights_may_pack = false;  // the caller's weight is plain
+  r.compute = call.type;
   r.batch = 1;
   return r;
 }
@@ -93,12 +94,13 @@ void Direct::low_rank(const LowRankCall& call, int64_t stream) {
   product_of("t", call.rows, product_of("t", slices, call.rank));
   product_of("a", all, product_of("a", product_of("a", slices, call.rank), call.in));
   product_of("b", all, product_of("b", product_of("b", slices, call.width), call.rank));
+  computes(call.type);
   const Request r = request_of(call);
   reach(stream, check(call, r));
   if (call.adapters > 0) check_numbers("adapter of sample", call.adapter, call.samples, 0, call.adapters - 1, -1);
 
   KernelCache::Key key{static_cast<int64_t>(Family::LowRank), call.rows, call.in, call.out, call.rank, call.width, bits(call.factor), call.adapters,
-                       call.samples, call.backward, call.bias.given(), call.scales.given()};
+                       call.samples, call.backward, call.bias.given(), call.scales.given(), static_cast<int64_t>(call.type)};
   for (GradMode mode : r.modes) key.push_back(static_cast<int64_t>(mode));
   const double flops = 2.0 * static_cast<double>(call.rows) * (static_cast<double>(call.in) * static_cast<double>(call.out) +
                        static_cast<double>(slices * call.rank) * static_cast<double>(call.in + call.out));

@@ -62,8 +62,7 @@ void Direct::product(const ProductCall& call, int64_t stream) {
   check(call);
   reach(stream, {&call.a.region, &call.b.region, &call.c.region, &call.bias, &call.residual});
   const ProductRequest r = request_of(call);
-  for (DType type : {r.type, r.result})
-    require(column_.computes(type), "column ", column_.name(), " computes no ", name_of(type), " on this machine");
+  for (DType type : {r.type, r.result}) computes(type);
   const double flops = 2.0 * static_cast<double>(r.batch) * static_cast<double>(r.m) * static_cast<double>(r.n) * static_cast<double>(r.k);
   const double elements = static_cast<double>(r.batch) * (static_cast<double>(r.m) * static_cast<double>(r.k + r.n) + static_cast<double>(r.k) * static_cast<double>(r.n));
   const bool small = flops <= static_cast<double>(kSmallFlops) && elements <= static_cast<double>(kSmallElements);

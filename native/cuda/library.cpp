@@ -24,7 +24,9 @@ std::string described() {
     json.begin_object().field("name", gpu.name).field("capability", text(gpu.capability / 10, ".", gpu.capability % 10));
     json.field("memory_mb", static_cast<int64_t>(gpu.bytes >> 20)).field("reason", refusal(driver, static_cast<int>(i))).end_object();
   }
-  return json.end_array().end_object().text();
+  json.end_array().key("uses").begin_object();
+  for (const char* what : {"products", "convolutions", "other"}) json.field(what, "own kernels");
+  return json.end_object().end_object().text();
 }
 
 void answer(CudaCall& call) {

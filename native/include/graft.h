@@ -194,9 +194,10 @@ GRAFT_API int32_t graft_matmul(graft_device *device, int64_t stream, int32_t fla
 /* Mean over the rows of -sum over k of w[k] q[k] log softmax(logits)[k], as PyTorch's cross_entropy. target_type I32: labels
  * [rows], q is 1 at the label, rows with the label `ignored` do not count, the mean divides by the sum of w[label]. F32:
  * probabilities [rows, classes], the mean divides by rows. A normalizer above 0 divides in place of either. q is
- * (1 - smoothing) q + smoothing / classes. class_weight F32 [classes] and gradient F32 [rows, classes] are optional; gradient
+ * (1 - smoothing) q + smoothing / classes. type is that of logits and
+ * gradient: F32 or BF16. class_weight F32 [classes] and gradient [rows, classes] are optional; gradient
  * gets factor times the mean's and may be the logits. results F32 [2]: the mean, and the rows whose largest logit is the target. */
-GRAFT_API int32_t graft_softmax_cross_entropy(graft_device *device, int64_t stream, int64_t rows, int64_t classes, double smoothing, int64_t ignored,
+GRAFT_API int32_t graft_softmax_cross_entropy(graft_device *device, int64_t stream, int32_t type, int64_t rows, int64_t classes, double smoothing, int64_t ignored,
                                               double factor, double normalizer, int64_t logits, int64_t logits_count,
                                               int32_t target_type, int64_t target, int64_t target_count, int64_t class_weight,
                                               int64_t class_weight_count, int64_t gradient, int64_t gradient_count, int64_t results,
@@ -215,23 +216,25 @@ GRAFT_API int32_t graft_optimizer_step(graft_device *device, int64_t stream, int
                                        int64_t norm, int64_t norm_count);
 /* Adds a low-rank update to a weight in one pass: weight [rows, columns] += factor * b a, on each of `slices` runs of `width` rows
  * that begin at starts[i], ascending without overlap. a is [slices * rank, columns], b is [slices * width, rank], as of the
- * operation lora_linear. The negative factor takes it off again, within two roundings. All F32, row-major. */
-GRAFT_API int32_t graft_low_rank_merge(graft_device *device, int64_t stream, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices,
+ * operation lora_linear. The negative factor takes it off again, within two roundings. type is that of all three: F32 or
+ * BF16 with sums in F32, and then one rounding of the weight. Row-major. */
+GRAFT_API int32_t graft_low_rank_merge(graft_device *device, int64_t stream, int32_t type, int64_t rows, int64_t columns, int64_t rank, double factor, int32_t slices,
                                        int64_t width, const int64_t *starts, int64_t weight, int64_t weight_count, int64_t a,
                                        int64_t a_count, int64_t b, int64_t b_count);
-/* A linear layer with a low-rank update of its weight inside it, all F32: y = x weight' + bias and, on each of `slices` runs of
+/* A linear layer with a low-rank update of its weight inside it: y = x weight' + bias and, on each of `slices` runs of
  * `width` columns that begin at starts[i], y += factor * t_i b_i', t = x a'. x is [rows, in], weight [out, in], bias [out]
  * (optional), a [slices * rank, in], b [slices * width, rank], y [rows, out], t [rows, slices * rank]. With adapters > 0 there is one
  * update each: a and b have the adapter's axis first, adapter (I32 [samples]) is that of each of `samples` equal parts of the rows,
- * -1 is none, and scales (F32 [adapters], optional) multiply the factor. */
-GRAFT_API int32_t graft_low_rank_forward(graft_device *device, int64_t stream, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
+ * -1 is none, and scales (F32 [adapters], optional) multiply the factor. type, F32 or BF16, is that of x, weight, a, b, y
+ * and of dy and dx; bias, t, da and db are F32. */
+GRAFT_API int32_t graft_low_rank_forward(graft_device *device, int64_t stream, int32_t type, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
                                          int32_t slices, int64_t width, const int64_t *starts, int64_t adapters, int64_t samples,
                                          int64_t x, int64_t x_count, int64_t weight, int64_t weight_count, int64_t bias, int64_t bias_count,
                                          int64_t a, int64_t a_count, int64_t b, int64_t b_count, int64_t adapter, int64_t adapter_count,
                                          int64_t scales, int64_t scales_count, int64_t y, int64_t y_count, int64_t t, int64_t t_count);
 /* Gradients of x, a and b out of dy [rows, out] and the forward's t; one that is left out is not computed, and what only it reads
  * may be left out too: the weight is read for dx alone. The weight has no gradient. accumulate 1 adds to da and db. */
-GRAFT_API int32_t graft_low_rank_backward(graft_device *device, int64_t stream, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
+GRAFT_API int32_t graft_low_rank_backward(graft_device *device, int64_t stream, int32_t type, int64_t rows, int64_t in, int64_t out, int64_t rank, double factor,
                                           int32_t slices, int64_t width, const int64_t *starts, int64_t adapters, int64_t samples,
                                           int32_t accumulate, int64_t x, int64_t x_count, int64_t weight, int64_t weight_count, int64_t a,
                                           int64_t a_count, int64_t b, int64_t b_count, int64_t adapter, int64_t adapter_count,

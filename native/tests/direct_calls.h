@@ -53,6 +53,28 @@ class Placed {
   std::vector<Copy> copies_;
 };
 
+// Numbers as an operand of F32 or BF16.
+class Stored {
+ public:
+  Stored(std::vector<float> values, int32_t type) : type_(type), wide_(std::move(values)) {
+    if (type == GRAFT_BF16)
+      for (float v : wide_) narrow_.push_back(float_to_bf16(v));
+  }
+  Stored(int64_t n, int32_t type) : Stored(std::vector<float>(n), type) {}
+  int64_t in(Placed& at) { return type_ == GRAFT_BF16 ? at(narrow_) : at(wide_); }
+  int64_t count() const { return static_cast<int64_t>(wide_.size()); }
+  std::vector<float> values() const {
+    std::vector<float> all = wide_;
+    for (size_t i = 0; i < narrow_.size(); i++) all[i] = bf16_to_float(narrow_[i]);
+    return all;
+  }
+
+ private:
+  int32_t type_;
+  std::vector<float> wide_;
+  std::vector<uint16_t> narrow_;
+};
+
 inline constexpr float kSentinel = -77;
 
 inline std::vector<float> normal(uint64_t seed, const std::string& name, int64_t n) {
@@ -164,19 +186,20 @@ void append(Outcome& all, const std::vector<T>& part) { all.insert(all.end(), pa
 
 inline void done(int32_t status) { ensure(status == GRAFT_OK, graft_last_error()); }
 
-inline Outcome cross_entropy(const Machine& machine, uint64_t seed, int64_t rows, int64_t classes, bool soft, bool in_place) {
-  std::vector<float> x = normal(seed, "logits", rows * classes), gradient(in_place ? 0 : rows * classes), weight(classes), q(rows * classes, 1.0f / static_cast<float>(classes));
+inline Outcome cross_entropy(const Machine& machine, uint64_t seed, int32_t type, int64_t rows, int64_t classes, bool soft, bool in_place) {
+  Stored x(normal(seed, "logits", rows * classes), type), gradient(in_place ? 0 : rows * classes, type);
+  std::vector<float> weight(classes), q(rows * classes, 1.0f / static_cast<float>(classes));
   std::vector<int32_t> labels(rows);
   for (int64_t r = 0; r < rows; r++) labels[r] = r % 5 == 3 ? -100 : static_cast<int32_t>(r * 13 % classes);
   for (int64_t k = 0; k < classes; k++) weight[k] = 0.5f + static_cast<float>(k % 3);
-  std::vector<float>& g = in_place ? x : gradient;
+  Stored& g = in_place ? x : gradient;
   std::vector<float> results(2);
   Placed at(machine);
-  done(graft_softmax_cross_entropy(machine.device, machine.stream, rows, classes, 0.1, -100, 1.5, 0, at(x), count(x), soft ? GRAFT_F32 : GRAFT_I32,
-                                   soft ? at(q) : at(labels), soft ? count(q) : rows, at(weight), classes, at(g), count(g), at(results), 2));
+  done(graft_softmax_cross_entropy(machine.device, machine.stream, type, rows, classes, 0.1, -100, 1.5, 0, x.in(at), x.count(), soft ? GRAFT_F32 : GRAFT_I32,
+                                   soft ? at(q) : at(labels), soft ? count(q) : rows, at(weight), classes, g.in(at), g.count(), at(results), 2));
   at.back();
   Outcome all(results.begin(), results.end());
-  append(all, g);
+  append(all, g.values());
   return all;
 }
 
@@ -199,55 +222,70 @@ inline Outcome optimizer(const Machine& machine, uint64_t seed, int32_t kind, in
   return all;
 }
 
-inline Outcome low_rank(const Machine& machine, uint64_t seed, int64_t rows, int64_t in, int64_t out, int64_t rank, int64_t adapters) {
-  const int64_t width = out / 3, starts[] = {0, out - width}, all_updates = std::max<int64_t>(adapters, 1);
-  std::vector<float> x = normal(seed, "x", rows * in), w = normal(seed, "w", out * in), bias = normal(seed, "bias", out);
-  std::vector<float> a = normal(seed, "a", all_updates * 2 * rank * in), b = normal(seed, "b", all_updates * 2 * width * rank), y(rows * out), t(rows * 2 * rank);
-  std::vector<float> dy = normal(seed, "dy", rows * out), dx(x.size()), da(a.size()), db(b.size()), scales(adapters, 0.5f);
+inline Outcome low_rank(const Machine& machine, uint64_t seed, int32_t type, int64_t rows, int64_t in, int64_t out, int64_t rank, int64_t adapters) {
+  const int64_t width = out / 3, starts[] = {0, out - width}, updates = std::max<int64_t>(adapters, 1);
+  Stored x(normal(seed, "x", rows * in), type), w(normal(seed, "w", out * in), type), a(normal(seed, "a", updates * 2 * rank * in), type);
+  Stored b(normal(seed, "b", updates * 2 * width * rank), type), y(rows * out, type), dy(normal(seed, "dy", rows * out), type), dx(rows * in, type);
+  std::vector<float> bias = normal(seed, "bias", out), t(rows * 2 * rank), da(a.count()), db(b.count()), scales(adapters, 0.5f);
   std::vector<int32_t> adapter(adapters ? rows : 0);
   for (size_t i = 0; i < adapter.size(); i++) adapter[i] = static_cast<int32_t>(i % (adapters + 1)) - 1;
   Placed at(machine);
   const int64_t samples = count(adapter), of_adapter = samples ? at(adapter) : 0, of_scales = adapters ? at(scales) : 0;
-  done(graft_low_rank_forward(machine.device, machine.stream, rows, in, out, rank, 0.75, 2, width, starts, adapters, samples, at(x), count(x), at(w), count(w),
-                              at(bias), count(bias), at(a), count(a), at(b), count(b), of_adapter, samples, of_scales, adapters, at(y), count(y), at(t),
-                              count(t)));
-  done(graft_low_rank_backward(machine.device, machine.stream, rows, in, out, rank, 0.75, 2, width, starts, adapters, samples, 0, at(x), count(x), at(w), count(w),
-                               at(a), count(a), at(b), count(b), of_adapter, samples, of_scales, adapters, at(t), count(t), at(dy), count(dy), at(dx),
-                               count(dx), at(da), count(da), at(db), count(db)));
+  done(graft_low_rank_forward(machine.device, machine.stream, type, rows, in, out, rank, 0.75, 2, width, starts, adapters, samples, x.in(at), x.count(), w.in(at),
+                              w.count(), at(bias), count(bias), a.in(at), a.count(), b.in(at), b.count(), of_adapter, samples, of_scales, adapters, y.in(at),
+                              y.count(), at(t), count(t)));
+  done(graft_low_rank_backward(machine.device, machine.stream, type, rows, in, out, rank, 0.75, 2, width, starts, adapters, samples, 0, x.in(at), x.count(),
+                               w.in(at), w.count(), a.in(at), a.count(), b.in(at), b.count(), of_adapter, samples, of_scales, adapters, at(t), count(t),
+                               dy.in(at), dy.count(), dx.in(at), dx.count(), at(da), count(da), at(db), count(db)));
   at.back();
   Outcome all;
-  for (const auto* part : {&y, &t, &dx, &da, &db}) append(all, *part);
+  for (const Stored* part : {&y, &dx}) append(all, part->values());
+  for (const auto* part : {&t, &da, &db}) append(all, *part);
   return all;
 }
 
-inline Outcome merge(const Machine& machine, uint64_t seed, int64_t rows, int64_t columns, int64_t rank, int64_t width) {
+inline Outcome merge(const Machine& machine, uint64_t seed, int32_t type, int64_t rows, int64_t columns, int64_t rank, int64_t width) {
   const int64_t starts[] = {0, rows - width};
-  std::vector<float> w = normal(seed, "w", rows * columns), a = normal(seed, "a", 2 * rank * columns), b = normal(seed, "b", 2 * width * rank);
+  Stored w(normal(seed, "w", rows * columns), type), a(normal(seed, "a", 2 * rank * columns), type), b(normal(seed, "b", 2 * width * rank), type);
   Placed at(machine);
-  done(graft_low_rank_merge(machine.device, machine.stream, rows, columns, rank, 0.25, 2, width, starts, at(w), count(w), at(a), count(a), at(b), count(b)));
+  done(graft_low_rank_merge(machine.device, machine.stream, type, rows, columns, rank, 0.25, 2, width, starts, w.in(at), w.count(), a.in(at), a.count(), b.in(at),
+                            b.count()));
   at.back();
-  return {w.begin(), w.end()};
+  const std::vector<float> merged = w.values();
+  return {merged.begin(), merged.end()};
 }
 
 struct Family {
   std::string name;
   std::function<Outcome(const Machine&)> run;
+  double tolerance, scale;
 };
 
 inline std::vector<Family> families(uint64_t seed) {
   std::vector<Family> all;
-  for (int64_t rows : {1, 7, 300})
-    for (bool soft : {false, true})
-      for (bool in_place : {false, true})
-        all.push_back({text("cross-entropy ", rows, soft ? " soft" : "", in_place ? " in place" : ""), [=](const Machine& d) { return cross_entropy(d, seed, rows, 131, soft, in_place); }});
+  // Sums of some hundred F32 products and exponentials; Adam divides by roots of small second moments.
+  constexpr double kF32 = 2e-5;
+  // What is stored in bf16 may be the neighbour where sums differ in F32.
+  constexpr double kBf16 = 0x1p-7;
+  for (int32_t type : {GRAFT_F32, GRAFT_BF16}) {
+    const bool wide = type == GRAFT_F32;
+    const std::string in = wide ? "" : " in bf16";
+    const double tolerance = wide ? kF32 : kBf16;
+    for (int64_t rows : {1, 7, 300})
+      for (bool soft : {false, true})
+        for (bool in_place : {false, true})
+          all.push_back({text("cross-entropy ", rows, soft ? " soft" : "", in_place ? " in place" : "", in),
+                         [=](const Machine& d) { return cross_entropy(d, seed, type, rows, 131, soft, in_place); }, tolerance, wide ? 1 : 1e-5});
+    for (int64_t rank : {1, 5, 33})
+      all.push_back({text("merge of rank ", rank, in), [=](const Machine& d) { return merge(d, seed, type, 67, 70, rank, 31); }, tolerance, wide ? 1 : 0.05});
+    for (int64_t adapters : {0, 3})
+      for (int64_t rows : {5, 133})
+        all.push_back({text("low rank ", rows, " rows, ", adapters, " adapters", in),
+                       [=](const Machine& d) { return low_rank(d, seed, type, rows, 65, 51, 4, adapters); }, tolerance, wide ? 1 : 0.05});
+  }
   for (int32_t kind : {GRAFT_SGD, GRAFT_ADAM, GRAFT_ADAMW})
-    for (int64_t count : {int64_t{9}, int64_t{1001}, int64_t{140001}})
-      all.push_back({text("optimizer ", kind, " of ", count), [=](const Machine& d) { return optimizer(d, seed, kind, count); }});
-  for (int64_t rank : {1, 5, 33})
-    all.push_back({text("merge of rank ", rank), [=](const Machine& d) { return merge(d, seed, 67, 70, rank, 31); }});
-  for (int64_t adapters : {0, 3})
-    for (int64_t rows : {5, 133})
-      all.push_back({text("low rank ", rows, " rows, ", adapters, " adapters"), [=](const Machine& d) { return low_rank(d, seed, rows, 65, 51, 4, adapters); }});
+    for (int64_t elements : {int64_t{9}, int64_t{1001}, int64_t{140001}})
+      all.push_back({text("optimizer ", kind, " of ", elements), [=](const Machine& d) { return optimizer(d, seed, kind, elements); }, kF32, 1});
   return all;
 }
 

@@ -54,8 +54,8 @@ void streams(Harness& harness, const Machine& gpu) {
       threads.emplace_back([&, t] {
         Machine mine = gpu;
         mine.stream = own[t];
-        const Outcome expected = merge(gpu, 1, 9, 7, 2, 4);
-        for (int i = 0; i < 5; i++) wrong[t] += merge(mine, 1, 9, 7, 2, 4) != expected;
+        const Outcome expected = merge(gpu, 1, GRAFT_F32, 9, 7, 2, 4);
+        for (int i = 0; i < 5; i++) wrong[t] += merge(mine, 1, GRAFT_F32, 9, 7, 2, 4) != expected;
       });
     for (std::thread& t : threads) t.join();
     // both slices in one launch, beside what every call has
@@ -87,10 +87,10 @@ void refusals(Harness& harness, const Machine& gpu) {
   refuses("c overlaps b", small_product(gpu, at, at + 16, at + 28, 0));
   refuses("stream: " + std::to_string(dead) + " is no stream of CUDA, or was destroyed", small_product(gpu, at, at + 16, at + 32, dead));
   refuses("m is 1099511627777; expected", graft_matmul(gpu.device, 0, 0, 0, 1, 1, (int64_t{1} << 40) + 1, 1, 1, 0, 0, at, 4, 1, 1, at, 4, 1, 1, at, 4, 1, 1, 0, 0, 0, 0));
-  refuses("weight: at address", graft_low_rank_merge(gpu.device, 0, 2, 2, 1, 1, 1, 2, starts, in_host, 4, at, 2, at + 16, 2));
-  refuses("results: at address", graft_softmax_cross_entropy(gpu.device, 0, 2, 2, 0, -100, 1, 0, at, 4, GRAFT_I32, at + 16, 2, 0, 0, 0, 0, in_host, 2));
+  refuses("weight: at address", graft_low_rank_merge(gpu.device, 0, GRAFT_F32, 2, 2, 1, 1, 1, 2, starts, in_host, 4, at, 2, at + 16, 2));
+  refuses("results: at address", graft_softmax_cross_entropy(gpu.device, 0, GRAFT_F32, 2, 2, 0, -100, 1, 0, at, 4, GRAFT_I32, at + 16, 2, 0, 0, 0, 0, in_host, 2));
   refuses("gradient: at address", graft_optimizer_step(gpu.device, 0, GRAFT_SGD, 0, 0, 0, 0, 0, 0.1, 0, 0, 0, 1, 4, nullptr, 0, at, 4, in_host, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
-  refuses("t: at address", graft_low_rank_forward(gpu.device, 0, 1, 2, 2, 1, 1, 1, 2, starts, 0, 0, at, 2, at + 8, 4, 0, 0, at + 24, 2, at + 32, 2, 0, 0, 0, 0, at + 40, 2, in_host, 1));
+  refuses("t: at address", graft_low_rank_forward(gpu.device, 0, GRAFT_F32, 1, 2, 2, 1, 1, 1, 2, starts, 0, 0, at, 2, at + 8, 4, 0, 0, at + 24, 2, at + 32, 2, 0, 0, 0, 0, at + 40, 2, in_host, 1));
 
   using cuda::Allocation;
   auto reach = [&](const std::string& part, const Allocation& found, int64_t bytes) {
@@ -114,7 +114,7 @@ void wrong_numbers(Harness& harness, const Machine& gpu) {
     std::vector<float> logits(8, 1), results(2);
     std::vector<int32_t> labels{1, 4};
     Placed at(gpu);
-    done(graft_softmax_cross_entropy(gpu.device, gpu.stream, 2, 4, 0, -100, 1, 0, at(logits), 8, GRAFT_I32, at(labels), 2, 0, 0, 0, 0, at(results), 2));
+    done(graft_softmax_cross_entropy(gpu.device, gpu.stream, GRAFT_F32, 2, 4, 0, -100, 1, 0, at(logits), 8, GRAFT_I32, at(labels), 2, 0, 0, 0, 0, at(results), 2));
     at.back();
     harness.expect(std::isnan(results[0]), "the loss is ", results[0]);
   });
@@ -130,10 +130,7 @@ int main(int argc, char** argv) {
   done(graft_device_open("reference", 1, 1, &reference.device));
   for (const ProductCase& p : product_cases()) product(harness, gpu, p);
   for (const Family& f : families(harness.seed()))
-    harness.test(f.name, [&] {
-      // Sums of some hundred F32 products and exponentials; Adam divides by roots of small second moments.
-      harness.expect_close("result", f.run(reference), f.run(gpu), 2e-5, 1);
-    });
+    harness.test(f.name, [&] { harness.expect_close("result", f.run(reference), f.run(gpu), f.tolerance, f.scale); });
   streams(harness, gpu);
   refusals(harness, gpu);
   wrong_numbers(harness, gpu);

@@ -55,7 +55,7 @@ class MergeTest {
     const int64_t starts[] = {0, 3}, overlapping[] = {0, 1};
     auto refuses = [&](const std::string& part, int64_t rows, int64_t rank, double factor, int32_t slices, int64_t width, const int64_t* first, int64_t weight,
                        int64_t count, int64_t b_count) {
-      const int32_t status = graft_low_rank_merge(device_, 0, rows, 4, rank, factor, slices, width, first, weight, count, address(a.data()), 16,
+      const int32_t status = graft_low_rank_merge(device_, 0, GRAFT_F32, rows, 4, rank, factor, slices, width, first, weight, count, address(a.data()), 16,
                                                   address(b.data()), b_count);
       const std::string message = graft_last_error();
       harness_.test(text(column_, ": merge refuses: ", part), [&] {
@@ -81,7 +81,7 @@ class MergeTest {
 
  private:
   void call(const Merge& m, double factor, std::vector<float>& w, const std::vector<float>& a, const std::vector<float>& b) {
-    ensure(graft_low_rank_merge(device_, 0, m.rows, m.columns, m.rank, factor, static_cast<int32_t>(m.starts.size()), m.width, m.starts.data(),
+    ensure(graft_low_rank_merge(device_, 0, GRAFT_F32, m.rows, m.columns, m.rank, factor, static_cast<int32_t>(m.starts.size()), m.width, m.starts.data(),
                                 address(w.data()), static_cast<int64_t>(w.size()), address(a.data()), static_cast<int64_t>(a.size()),
                                 address(b.data()), static_cast<int64_t>(b.size())) == GRAFT_OK,
            graft_last_error());

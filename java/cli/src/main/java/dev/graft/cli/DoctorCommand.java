@@ -52,6 +52,11 @@ final class DoctorCommand implements Command {
             row(terminal, json, "gpu_" + number++, gpu.path("name").asText() + ", compute capability " + gpu.path("capability").asText() + ", "
                     + gpu.path("memory_mb").asText() + " MB" + (refused.isEmpty() ? "" : "; not usable: " + refused));
         }
+        for (JsonNode library : cuda.path("libraries")) {
+            String missing = library.path("reason").asText();
+            row(terminal, json, library.path("name").asText(), missing.isEmpty() ? library.path("path").asText() : missing);
+        }
+        cuda.path("uses").properties().forEach(use -> row(terminal, json, "gpu_" + use.getKey(), use.getValue().asText()));
     }
 
     private static void row(Terminal terminal, ObjectNode json, String name, String value) {

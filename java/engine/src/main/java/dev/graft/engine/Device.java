@@ -72,7 +72,9 @@ public final class Device implements AutoCloseable {
     /**
      * JSON of what there is for the CUDA column: {@code reason}, one line that says why nothing can be used and else empty;
      * {@code runtime} and {@code driver}, versions of CUDA, and {@code gpus}, a list of {@code name}, {@code capability},
-     * {@code memory_mb} and a {@code reason} of its own. Takes no memory on a GPU.
+     * {@code memory_mb} and a {@code reason} of its own; where the build has the column also {@code uses}, what computes
+     * {@code products}, {@code convolutions} and all {@code other} operations, and {@code libraries} of NVIDIA, where it looks for
+     * some: {@code name}, {@code path} and a {@code reason} in its place. Takes no memory on a GPU.
      *
      * @throws UnavailableException where the native libraries do not load
      */

@@ -35,15 +35,15 @@ public final class Kernels {
      * Mean softmax cross-entropy of rows of logits and its gradient.
      *
      * @param loss sizes, smoothing, class weights
-     * @param logits [rows, classes], F32
+     * @param logits [rows, classes], F32 or BF16
      * @param target I32 [rows]: labels, 0 to classes - 1 or the ignored one; or F32 [rows, classes]: probabilities
-     * @param gradient [rows, classes], F32, written; may be the same memory as the logits; null = none is wanted
+     * @param gradient [rows, classes], of the logits' type, written; may be the same memory as the logits; null = none is wanted
      */
     public SoftmaxCrossEntropy.Loss softmaxCrossEntropy(
             SoftmaxCrossEntropy loss, Memory logits, Memory target, Memory gradient) {
         float[] results = new float[2];
         Memory place = Memory.of(results);
-        calls.run(o -> loss.add(o, logits, target, gradient, place), (device, o) -> loss.run(device, 0, o, target.dtype()));
+        calls.run(o -> loss.add(o, logits, target, gradient, place), (device, o) -> loss.run(device, 0, o, logits.dtype(), target.dtype()));
         return new SoftmaxCrossEntropy.Loss(results[0], results[1]);
     }
 
@@ -66,15 +66,15 @@ public final class Kernels {
      * Forward pass of a linear layer with a low-rank update.
      *
      * @param layer sizes, factor, slices, adapters
-     * @param x [rows, in]
+     * @param x [rows, in], F32 or BF16, and weight, a, b and y of its type; sums F32
      * @param weight [out, in]
      * @param a [slices * rank, in], of several adapters [adapters, slices * rank, in]
      * @param b [slices * width, rank], of several adapters [adapters, slices * width, rank]
      * @param y [rows, out]; written
-     * @param t [rows, slices * rank]: x a', which the backward pass reads; written
+     * @param t F32 [rows, slices * rank]: x a', which the backward pass reads; written
      */
     public void lowRankForward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory y, Memory t) {
-        calls.run(o -> layer.addForward(o, x, weight, a, b, y, t), (device, o) -> layer.forward(device, 0, o));
+        calls.run(o -> layer.addForward(o, x, weight, a, b, y, t), (device, o) -> layer.forward(device, 0, o, x.dtype()));
     }
 
     /**
@@ -88,16 +88,16 @@ public final class Kernels {
      */
     public void lowRankBackward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory t, Memory dy,
             LowRankLinear.Gradients gradients) {
-        calls.run(o -> layer.addBackward(o, x, weight, a, b, t, dy, gradients), (device, o) -> layer.backward(device, 0, o));
+        calls.run(o -> layer.addBackward(o, x, weight, a, b, t, dy, gradients), (device, o) -> layer.backward(device, 0, o, dy.dtype()));
     }
 
-    /** Adds the update to a weight [out, in] in one pass: {@code weight += factor * b a}, slice by slice. */
+    /** Adds the update to a weight [out, in] in one pass: {@code weight += factor * b a}, slice by slice; all three F32 or BF16. */
     public void lowRankMerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
-        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, 0, o, 1));
+        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, 0, o, weight.dtype(), 1));
     }
 
     /** Takes the update off a weight again; within two roundings of what it was before it was merged. */
     public void lowRankUnmerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
-        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, 0, o, -1));
+        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, 0, o, weight.dtype(), -1));
     }
 }

@@ -5,10 +5,11 @@ import dev.graft.engine.binding.graft_device;
 import java.util.Objects;
 
 /**
- * A linear layer with a low-rank update of its weight inside it (LoRA: Hu et al. 2021), all F32, row-major:
+ * A linear layer with a low-rank update of its weight inside it (LoRA: Hu et al. 2021), row-major:
  * {@code y = x W' + bias + factor * (x a') b'}. x is [rows, in], W [out, in], a [rank, in], b [out, rank], y [rows, out]; W is
- * frozen and has no gradient. Immutable: each method returns a changed copy, which can be kept and used by any number of
- * threads. Sizes are checked by the call.
+ * frozen and has no gradient. x, W, a, b, y and the gradients of x and y are all F32 or all BF16, everything else is F32.
+ * Immutable: each method returns a changed copy, which can be kept and used by any number of threads. Sizes are checked by the
+ * call.
  *
  * <p>With {@link #slices} the update covers runs of columns of y, each with a pair of its own, as of the q and v in a fused qkv:
  * a is [slices * rank, in], b [slices * width, rank]. With {@link #adapters} the rows of one batch belong to several
@@ -112,40 +113,41 @@ public final class LowRankLinear {
     }
 
     void addForward(Operands o, Memory x, Memory weight, Memory a, Memory b, Memory y, Memory t) {
-        o.reads("x", Operands.needed("x", x), DType.F32);
-        o.reads("weight", Operands.needed("weight", weight), DType.F32);
+        o.reads("x", Operands.needed("x", x), DType.F32, DType.BF16);
+        o.reads("weight", Operands.needed("weight", weight), x.dtype());
         o.reads("bias", bias, DType.F32);
-        o.reads("a", Operands.needed("a", a), DType.F32);
-        o.reads("b", Operands.needed("b", b), DType.F32);
+        o.reads("a", Operands.needed("a", a), x.dtype());
+        o.reads("b", Operands.needed("b", b), x.dtype());
         o.reads("adapter", adapter, DType.I32);
         o.reads("scales", scales, DType.F32);
-        o.writes("y", Operands.needed("y", y), DType.F32);
+        o.writes("y", Operands.needed("y", y), x.dtype());
         o.writes("t", Operands.needed("t", t), DType.F32);
     }
 
-    int forward(graft_device device, long stream, Operands o) {
-        return Graft.graft_low_rank_forward(device, stream, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
+    int forward(graft_device device, long stream, Operands o, DType type) {
+        return Graft.graft_low_rank_forward(device, stream, type.code, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
                 o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2), o.address(3), o.count(3),
                 o.address(4), o.count(4), o.address(5), o.count(5), o.address(6), o.count(6), o.address(7), o.count(7),
                 o.address(8), o.count(8));
     }
 
     void addBackward(Operands o, Memory x, Memory weight, Memory a, Memory b, Memory t, Memory dy, Gradients gradients) {
-        o.reads("x", x, DType.F32);
-        o.reads("weight", weight, DType.F32);
-        o.reads("a", a, DType.F32);
-        o.reads("b", b, DType.F32);
+        DType type = Operands.needed("dy", dy).dtype();
+        o.reads("x", x, type);
+        o.reads("weight", weight, type);
+        o.reads("a", a, type);
+        o.reads("b", b, type);
         o.reads("adapter", adapter, DType.I32);
         o.reads("scales", scales, DType.F32);
         o.reads("t", t, DType.F32);
-        o.reads("dy", Operands.needed("dy", dy), DType.F32);
-        o.writes("dx", gradients.dx, DType.F32);
+        o.reads("dy", dy, DType.F32, DType.BF16);
+        o.writes("dx", gradients.dx, type);
         o.writes("da", gradients.da, DType.F32);
         o.writes("db", gradients.db, DType.F32);
     }
 
-    int backward(graft_device device, long stream, Operands o) {
-        return Graft.graft_low_rank_backward(device, stream, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
+    int backward(graft_device device, long stream, Operands o, DType type) {
+        return Graft.graft_low_rank_backward(device, stream, type.code, rows, in, out, rank, factor, starts.length, width, starts, adapters, samples,
                 accumulate ? 1 : 0, o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2), o.address(3),
                 o.count(3), o.address(4), o.count(4), o.address(5), o.count(5), o.address(6), o.count(6), o.address(7), o.count(7),
                 o.address(8), o.count(8), o.address(9), o.count(9), o.address(10), o.count(10));
@@ -155,21 +157,21 @@ public final class LowRankLinear {
         if (adapters > 0) {
             throw new IllegalArgumentException("one update is merged into a weight, not " + adapters + " adapters");
         }
-        o.writes("weight", Operands.needed("weight", weight), DType.F32);
-        o.reads("a", Operands.needed("a", a), DType.F32);
-        o.reads("b", Operands.needed("b", b), DType.F32);
+        o.writes("weight", Operands.needed("weight", weight), DType.F32, DType.BF16);
+        o.reads("a", Operands.needed("a", a), weight.dtype());
+        o.reads("b", Operands.needed("b", b), weight.dtype());
     }
 
     /** {@code sign} 1 merges, -1 takes off. */
-    int merge(graft_device device, long stream, Operands o, int sign) {
-        return Graft.graft_low_rank_merge(device, stream, out, in, rank, sign * factor, starts.length, width, starts,
+    int merge(graft_device device, long stream, Operands o, DType type, int sign) {
+        return Graft.graft_low_rank_merge(device, stream, type.code, out, in, rank, sign * factor, starts.length, width, starts,
                 o.address(0), o.count(0), o.address(1), o.count(1), o.address(2), o.count(2));
     }
 
     /**
      * Where gradients go; null = it is not wanted, and nothing is computed for it.
      *
-     * @param dx F32 [rows, in], overwritten
+     * @param dx [rows, in], of x's type, overwritten
      * @param da F32, as a
      * @param db F32, as b
      */

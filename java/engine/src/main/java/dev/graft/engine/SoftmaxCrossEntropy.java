@@ -73,15 +73,15 @@ public final class SoftmaxCrossEntropy {
     }
 
     void add(Operands o, Memory logits, Memory target, Memory gradient, Memory results) {
-        o.reads("logits", Operands.needed("logits", logits), DType.F32);
+        o.reads("logits", Operands.needed("logits", logits), DType.F32, DType.BF16);
         o.reads("target", Operands.needed("target", target), DType.I32, DType.F32);
         o.reads("class weights", classWeights, DType.F32);
-        o.writes("gradient", gradient, DType.F32);
+        o.writes("gradient", gradient, logits.dtype());
         o.writes("results", Operands.needed("results", results), DType.F32);
     }
 
-    int run(graft_device device, long stream, Operands o, DType target) {
-        return Graft.graft_softmax_cross_entropy(device, stream, rows, classes, smoothing, ignored, factor, normalizer,
+    int run(graft_device device, long stream, Operands o, DType type, DType target) {
+        return Graft.graft_softmax_cross_entropy(device, stream, type.code, rows, classes, smoothing, ignored, factor, normalizer,
                 o.address(0), o.count(0), target.code, o.address(1), o.count(1), o.address(2), o.count(2),
                 o.address(3), o.count(3), o.address(4), o.count(4));
     }

@@ -14,9 +14,9 @@ import org.bytedeco.javacpp.Pointer;
  *
  * <p>Before anything is enqueued the driver is asked where each operand lies. An address of the host, one that was freed, one
  * of another GPU, a count beyond the end of its allocation, a misaligned address, an overlap or sizes that overflow are an
- * {@link IllegalArgumentException} that names the operand, as far as the driver tells; so is a stream of another GPU. What it cannot tell, such as memory
- * that was freed and given away again, ends as in CUDA. Managed memory serves. Values on the GPU are not looked at: a label
- * that is no class makes the loss NaN, an adapter that there is not makes its rows NaN.
+ * {@link IllegalArgumentException} that names the operand, as far as the driver tells; so is a stream of another GPU. What
+ * it cannot tell, such as memory that was freed and given away again, ends as in CUDA. Managed memory serves. Values on the
+ * GPU are not looked at: a label that is no class makes the loss NaN, an adapter that there is not makes its rows NaN.
  *
  * <p>Safe for any number of threads; calls on one stream run in their order, and no two at one time may write the same memory.
  */
@@ -49,7 +49,7 @@ public final class StreamKernels {
      * @param results F32 [2], written: the mean, and the rows whose largest logit is the target's
      */
     public void softmaxCrossEntropy(SoftmaxCrossEntropy loss, Memory logits, Memory target, Memory gradient, Memory results) {
-        calls.run(o -> loss.add(o, logits, target, gradient, results), (device, o) -> loss.run(device, stream(), o, target.dtype()));
+        calls.run(o -> loss.add(o, logits, target, gradient, results), (device, o) -> loss.run(device, stream(), o, logits.dtype(), target.dtype()));
     }
 
     /**
@@ -64,22 +64,22 @@ public final class StreamKernels {
 
     /** {@link Kernels#lowRankForward}. */
     public void lowRankForward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory y, Memory t) {
-        calls.run(o -> layer.addForward(o, x, weight, a, b, y, t), (device, o) -> layer.forward(device, stream(), o));
+        calls.run(o -> layer.addForward(o, x, weight, a, b, y, t), (device, o) -> layer.forward(device, stream(), o, x.dtype()));
     }
 
     /** {@link Kernels#lowRankBackward}. */
     public void lowRankBackward(LowRankLinear layer, Memory x, Memory weight, Memory a, Memory b, Memory t, Memory dy,
             LowRankLinear.Gradients gradients) {
-        calls.run(o -> layer.addBackward(o, x, weight, a, b, t, dy, gradients), (device, o) -> layer.backward(device, stream(), o));
+        calls.run(o -> layer.addBackward(o, x, weight, a, b, t, dy, gradients), (device, o) -> layer.backward(device, stream(), o, dy.dtype()));
     }
 
     /** {@link Kernels#lowRankMerge}. */
     public void lowRankMerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
-        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, stream(), o, 1));
+        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, stream(), o, weight.dtype(), 1));
     }
 
     /** {@link Kernels#lowRankUnmerge}. */
     public void lowRankUnmerge(LowRankLinear layer, Memory weight, Memory a, Memory b) {
-        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, stream(), o, -1));
+        calls.run(o -> layer.addMerge(o, weight, a, b), (device, o) -> layer.merge(device, stream(), o, weight.dtype(), -1));
     }
 }

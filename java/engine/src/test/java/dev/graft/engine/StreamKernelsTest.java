@@ -56,6 +56,6 @@ class StreamKernelsTest {
     @Test
     void aNullDeviceIsRefusedBeforeAnyAddress() {
         Device.check("cpu"); // loads the natives
-        assertEquals(Graft.GRAFT_INVALID_ARGUMENT, Graft.graft_low_rank_merge(null, 0, 1, 1, 1, 1, 1, 1, new long[1], 1, 1, 1, 1, 1, 1));
+        assertEquals(Graft.GRAFT_INVALID_ARGUMENT, Graft.graft_low_rank_merge(null, 0, Graft.GRAFT_F32, 1, 1, 1, 1, 1, 1, new long[1], 1, 1, 1, 1, 1, 1));
     }
 }

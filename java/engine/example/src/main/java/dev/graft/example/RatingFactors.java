@@ -11,13 +11,15 @@ import dev.graft.engine.Philox;
 import dev.graft.engine.Plan;
 import dev.graft.engine.PlanOptions;
 import dev.graft.engine.Session;
+import dev.graft.engine.UnavailableException;
 import dev.graft.engine.Value;
 import java.util.Arrays;
 
 /**
  * Learns factors of users and items from part of their ratings and predicts the rest:
  * rating(u, i) = sum over k of user[u][k] * item[i][k] + bias. The ratings are made up from hidden factors and noise.
- * Prints the error on ratings that were not shown and fails where it is not far below that of guessing the mean.
+ * Prints the error on ratings that were not shown and fails where it is not far below that of guessing the mean. The same on a
+ * GPU, where there is one.
  */
 public final class RatingFactors {
     private static final int USERS = 60;
@@ -33,12 +35,23 @@ public final class RatingFactors {
 
     /** Trains and reports; no arguments. */
     public static void main(String[] args) {
+        learn("cpu");
+        try {
+            Device.check("cuda");
+        } catch (UnavailableException e) {
+            System.out.println("GPU: skipped, " + e.getMessage());
+            return;
+        }
+        learn("cuda");
+    }
+
+    private static void learn(String column) {
         float[] ratings = ratings();
         int[] order = Philox.permutation(Philox.key(SEED, "split"), 0, ratings.length);
         int[] shown = Arrays.copyOf(order, ratings.length * 6 / 10);
         int[] hidden = Arrays.copyOfRange(order, shown.length, order.length);
         Graph graph = graph();
-        try (Device device = Device.open("cpu"); Parameters parameters = device.parameters().declare(graph, Origin.HEAD)) {
+        try (Device device = Device.open(column); Parameters parameters = device.parameters().declare(graph, Origin.HEAD)) {
             parameters.write("users", normal("users", RANK * USERS, 0.3f));
             parameters.write("items", normal("items", RANK * ITEMS, 0.3f));
             parameters.write("sum", ones(RANK));
