@@ -69,7 +69,7 @@ int main(int argc, char** argv) {
     all.erase(std::remove_if(all.begin(), all.end(), [](const Family& f) { return f.name.find("bf16") != std::string::npos; }), all.end());
   }
   for (const Family& f : all)
-    harness.test(f.name, [&] { harness.expect_close("result", f.run(reference), f.run(cpu), f.tolerance, f.scale); });
+    harness.test(f.name, [&] { harness.expect_close("result", f.run(reference), f.run(cpu), f.tolerance, f.rounded_scale > 0 ? f.rounded_scale : f.scale); });
   harness.test("many threads get the same bits", [&] {
     std::vector<Outcome> expected;
     for (const Family& f : all) expected.push_back(f.run(cpu));
