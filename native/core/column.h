@@ -156,6 +156,7 @@ struct ProductRequest {
   Matrix a2, b2;                  // m x k2, k2 x n
   bool saves = false;             // out[1] is wanted
   F32Product f32 = F32Product::Exact;
+  bool aligned = true;            // every operand begins at a multiple of 16 bytes; else the kernel may count on its type's size alone
   Epilogue epilogue;
 };
 

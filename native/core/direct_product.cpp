@@ -34,6 +34,7 @@ ProductRequest request_of(const ProductCall& call) {
   r.accumulate = call.accumulate || in_place;
   r.epilogue.residual = call.residual.given() && !in_place;
   r.epilogue.activation = call.activation;
+  for (const Region* x : {&call.a.region, &call.b.region, &call.c.region, &call.bias, &call.residual}) r.aligned = r.aligned && x->address % 16 == 0;
   return r;
 }
 
@@ -68,7 +69,7 @@ void Direct::product(const ProductCall& call, int64_t stream) {
   const bool small = flops <= static_cast<double>(kSmallFlops) && elements <= static_cast<double>(kSmallElements);
   const KernelCache::Key key{static_cast<int64_t>(Family::Product), small, r.batch, r.m, r.n, r.k, r.a.row, r.a.column, r.a.step, r.b.row, r.b.column,
                              r.b.step, r.c.row, r.c.step, static_cast<int64_t>(r.type), static_cast<int64_t>(r.result), r.bias, r.scaled,
-                             r.accumulate, r.epilogue.residual, static_cast<int64_t>(r.epilogue.activation)};
+                             r.accumulate, r.epilogue.residual, static_cast<int64_t>(r.epilogue.activation), r.aligned};
   void *in[] = {call.a.region.at(), call.b.region.at(), call.bias.at(), nullptr}, *out[] = {call.c.region.at()};
   Args args{};
   args.in = in;

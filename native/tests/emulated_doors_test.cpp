@@ -108,6 +108,27 @@ void refusals(Harness& harness, const Machine& gpu) {
   });
 }
 
+void any_address(Harness& harness, const Machine& gpu) {
+  harness.test("bf16 at addresses that are multiples of 2 alone", [&] {
+    constexpr int64_t n = 40;
+    Stored a(normal(harness.seed(), "a", n * n + 1), GRAFT_BF16), b(normal(harness.seed(), "b", n * n + 1), GRAFT_BF16), c(n * n + 1, GRAFT_BF16);
+    std::vector<double> expected;
+    const std::vector<float> x = a.values(), y = b.values();
+    for (int64_t i = 0; i < n; i++)
+      for (int64_t j = 0; j < n; j++) {
+        double sum = 0;
+        for (int64_t l = 0; l < n; l++) sum += static_cast<double>(x[1 + i * n + l]) * y[1 + j * n + l];
+        expected.push_back(sum);
+      }
+    Placed at(gpu);
+    done(graft_matmul(gpu.device, gpu.stream, GRAFT_TRANSPOSE_B, GRAFT_IDENTITY, 1, 1, n, n, n, GRAFT_BF16, GRAFT_BF16, a.in(at) + 2, n * n, n, 0, b.in(at) + 2,
+                      n * n, n, 0, c.in(at) + 2, n * n, n, n * n, 0, 0, 0, 0));
+    at.back();
+    const std::vector<float> z = c.values();
+    harness.expect_close("c", expected, {z.begin() + 1, z.end()}, 0x1p-8, 1e-3);  // one rounding to bf16
+  });
+}
+
 // What only the device sees does not reach the caller as an error: the result is no number.
 void wrong_numbers(Harness& harness, const Machine& gpu) {
   harness.test("a label that is no class makes the loss NaN", [&] {
@@ -133,6 +154,7 @@ int main(int argc, char** argv) {
     harness.test(f.name, [&] { harness.expect_close("result", f.run(reference), f.run(gpu), f.tolerance, f.scale); });
   streams(harness, gpu);
   refusals(harness, gpu);
+  any_address(harness, gpu);
   wrong_numbers(harness, gpu);
   graft_device_close(reference.device);
   return harness.finish();

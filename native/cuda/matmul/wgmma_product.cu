@@ -43,7 +43,7 @@ WgmmaFactor wgmma_factor(const ProductRequest::Matrix& matrix, bool left, int64_
 }
 
 bool wgmma_fits(const ProductRequest& r) {
-  if (r.type != DType::BF16 || !storable(r.result)) return false;
+  if (r.type != DType::BF16 || !storable(r.result) || !r.aligned) return false;
   for (int64_t extent : {r.batch, r.m, r.n, r.k})
     if (extent < 1 || extent > kMost) return false;
   if (r.k2 < 0 || r.k2 > kMost || ceil_div(r.m, kTileRows) * ceil_div(r.n, 128) * r.batch > kMost) return false;
