@@ -14,7 +14,7 @@ struct Branch {
   const int32_t* adapter = nullptr;  // per sample; null: the one update for all rows
   const float* scales = nullptr;     // per adapter
 
-  __device__ int64_t columns() const { return slices * rank; }  // of t
+  __host__ __device__ int64_t columns() const { return slices * rank; }  // of t
   // The row's update, -1 for none, -2 where the number names none.
   __device__ int64_t adapter_of(int64_t row) const {
     if (!adapter) return 0;

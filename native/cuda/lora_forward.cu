@@ -61,12 +61,14 @@ std::unique_ptr<Kernel> forward(const Device& d, const Request& r) {
 }  // namespace
 
 std::unique_ptr<Kernel> make_lora_backward(const Device& d, const Request& r);
+std::unique_ptr<Kernel> make_lora_products(const Device& d, const Request& r);
 
 std::unique_ptr<Kernel> make_lora_linear(const Device& d, const Request& r) {
   const DType type = r.inputs[kX].dtype;
   if (!storable(type) || r.outputs[0].dtype != type) return nullptr;
   for (size_t i : {kWeight, kA, kB, kZ})
     if (r.call().has(i) && r.inputs[i].dtype != type) return nullptr;
+  if (auto kernel = make_lora_products(d, r)) return kernel;
   if (r.pass == Pass::Backward) return make_lora_backward(d, r);
   return type == DType::BF16 ? forward<Bf16>(d, r) : forward<float>(d, r);
 }
