@@ -3,6 +3,7 @@
 #include "cuda/column.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 
@@ -48,10 +49,21 @@ Request with_weights_converted(Request r) {
 
 const char* name_of(Pass pass) { return pass == Pass::Forward ? "forward" : pass == Pass::Backward ? "backward" : "loss"; }
 
+// GRAFT_F32_PRODUCTS: exact (default), bf16x6 or bf16x3.
+F32Product permitted_products() {
+  const char* given = std::getenv("GRAFT_F32_PRODUCTS");
+  const std::string value = given ? given : "exact";
+  if (value == "exact") return F32Product::Exact;
+  if (value == "bf16x6") return F32Product::Bf16x6;
+  require(value == "bf16x3", "GRAFT_F32_PRODUCTS is exact, bf16x6 or bf16x3, not ", value);
+  return F32Product::Bf16x3;
+}
+
 class CudaColumn : public Column {
  public:
   explicit CudaColumn(int number) {
     device_.number = number;
+    device_.f32 = permitted_products();
     Current current(number);
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, number), "asking for the device's properties");

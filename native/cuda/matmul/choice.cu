@@ -165,6 +165,7 @@ std::unique_ptr<Kernel> choose_product(const Device& device, const ProductReques
 }
 
 std::unique_ptr<Kernel> make_product(const Device& device, const ProductRequest& r) {
+  if (auto kernel = make_parts_product(device, r)) return kernel;  // asked for: there is nothing to choose
   static const std::vector<Candidate> candidates = {
       {"cublaslt", Kind::Vendor, true, true, make_cublaslt_product},
       {"wgmma", Kind::Tensor, false, true, make_wgmma_product},

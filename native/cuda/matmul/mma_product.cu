@@ -94,6 +94,11 @@ bool allow_mma(const Device& d) {
   return true;
 }
 
+bool fits_mma(int64_t batch, int64_t m, int64_t n, const MmaCut& cut) {
+  const int64_t most = int64_t{1} << 30;
+  return batch * cut.splits * ceil_div(m, cut.extent) * ceil_div(n, cut.extent) < most && (cut.splits == 1 || batch * m * n < most);
+}
+
 Finish finish_of(const ProductRequest& r, const Args& args) {
   Finish f{};
   f.c = args.out[0];
@@ -125,8 +130,7 @@ std::unique_ptr<Kernel> make_mma_product(const Device& d, const ProductRequest& 
   if (!along_b && !(b.along_x && (r.k2 == 0 || b2.along_x))) return nullptr;
   const int slices = slices_of(r.k) + slices_of(r.k2);
   const MmaCut cut(d, r.batch, r.m, r.n, slices);
-  if (r.batch * cut.splits * ceil_div(r.m, cut.extent) * ceil_div(r.n, cut.extent) >= most || (cut.splits > 1 && r.batch * r.m * r.n >= most)) return nullptr;
-  if (!allow_mma(d)) return nullptr;
+  if (!fits_mma(r.batch, r.m, r.n, cut) || !allow_mma(d)) return nullptr;
   return own(d, "mma:product", cut.scratch(r.batch, r.m, r.n), [=, &d](const Args& args) {
     const size_t left = by_columns ? 1 : 0, right = 1 - left;
     MmaProduct p{};

@@ -13,12 +13,15 @@ std::unique_ptr<Kernel> make_mma_product(const Device& d, const ProductRequest& 
 // bf16 factors and results whose lines are contiguous and begin at multiples of 16 bytes, as must the operands; compute capability 9.x.
 // Never run on a device: not taken by itself.
 std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest& r);
+// F32 factors as sums of bf16 parts, where the request permits it.
+std::unique_ptr<Kernel> make_parts_product(const Device& d, const ProductRequest& r);
 
 // The products that an operation is made of, while it is prepared: their names, and scratch memory that they take in turns.
 class InnerProducts {
  public:
   // Null where no kernel fits.
-  std::shared_ptr<Kernel> add(const Device& d, const ProductRequest& r) {
+  std::shared_ptr<Kernel> add(const Device& d, ProductRequest r) {
+    r.f32 = d.f32;
     std::shared_ptr<Kernel> kernel = make_product(d, r);
     if (!kernel) return nullptr;
     add(kernel->name());
