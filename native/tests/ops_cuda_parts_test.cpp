@@ -1,6 +1,7 @@
-// F32 products by bf16 parts on tensor cores: how far from double they are, beside exact F32.
+// mma products from within: F32 by bf16 parts, how far from double they are beside exact F32; the order of tiles; how sums are cut.
 #include "cuda/column.h"
 #include "cuda/emulated/threads.h"
+#include "cuda/matmul/mma_product.cuh"
 #include "product_cases.h"
 
 using namespace graft;
@@ -51,5 +52,28 @@ int main(int argc, char** argv) {
           const ProductCase again = product_of(m, n, k, ta, tb, F32Product::Bf16x6);
           harness.expect(run_product(harness, *column, again) == run_product(harness, *column, again), "the second run gave other bits");
         });
+  harness.test("every tile of a result is one block's", [&] {
+    for (int tiles_m : {1, 7, 8, 9, 24, 197})
+      for (int tiles_n : {1, 3, 16, 24}) {
+        std::vector<int> seen(static_cast<size_t>(tiles_m * tiles_n));
+        for (int i = 0; i < tiles_m * tiles_n; i++) {
+          const cuda::TileOrder tile(i, tiles_m, tiles_n);
+          harness.expect(tile.row >= 0 && tile.row < tiles_m && tile.column >= 0 && tile.column < tiles_n, "block ", i, " of ", tiles_m, " x ", tiles_n);
+          seen[static_cast<size_t>(tile.row * tiles_n + tile.column)]++;
+        }
+        for (int count : seen) harness.expect(count == 1, "a tile of ", tiles_m, " x ", tiles_n, " has ", count, " blocks");
+      }
+  });
+  harness.test("splits cover all slices, each has some", [&] {
+    cuda::Device device;
+    for (int multiprocessors : {1, 4, 132})
+      for (int64_t m : {1, 64, 130, 5000})
+        for (int slices : {0, 1, 7, 8, 17, 300}) {
+          device.multiprocessors = multiprocessors;
+          const cuda::MmaCut cut(device, 1, m, 8, slices);
+          harness.expect(cut.splits * cut.per_split >= slices && (cut.splits == 1 || (cut.splits - 1) * cut.per_split < slices), cut.splits, " splits of ",
+                         cut.per_split, " for ", slices, " slices");
+        }
+  });
   return harness.finish();
 }

@@ -150,7 +150,6 @@ inline int slices_of(int64_t k) { return static_cast<int>(ceil_div(k, kDepth)); 
 void run_mma(const Device& d, const MmaCut& cut, MmaProduct p, bool along_a, bool along_b, void* scratch);
 // Whether blocks and results can be counted in 32 bits.
 bool fits_mma(int64_t batch, int64_t m, int64_t n, const MmaCut& cut);
-Finish finish_of(const ProductRequest& r, const Args& args);
 // Asks for the shared memory that run_mma needs, when a kernel is prepared. Whether the device has as much.
 bool allow_mma(const Device& d);
 
