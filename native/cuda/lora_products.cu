@@ -201,6 +201,10 @@ class Backward {
 
 std::unique_ptr<Kernel> make_lora_products(const Device& d, const Request& r) {
   if (r.outputs[0].dtype != DType::BF16 || r.call().has(kAdapter)) return nullptr;
+  // Where a plain product does not get an own tensor-core kernel (GRAFT_MATMUL), one with a second pair shall not either.
+  const Branch u = branch_of(r);
+  const std::string plain = make_product(d, product_request(u.rows, u.out, u.in, rows_of(u.in), columns_of(u.in), DType::BF16))->name();
+  if (plain.rfind("own:", 0) != 0 || plain.rfind("own:simt:", 0) == 0) return nullptr;
   if (r.pass == Pass::Forward) return forward(d, r);
   if (r.second_gradient || r.epilogue.any()) return nullptr;
   return Backward(d, r).kernel();
