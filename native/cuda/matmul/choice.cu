@@ -16,8 +16,13 @@ constexpr uintptr_t kAlignment = 16;  // bytes
 // A candidate's kernel, and the one for operands that do not lie as the candidate needs them.
 class ChosenProduct : public Kernel {
  public:
-  ChosenProduct(std::unique_ptr<Kernel> kernel, std::unique_ptr<Kernel> unaligned) : kernel_(std::move(kernel)), unaligned_(std::move(unaligned)) {}
-  void run(const Args& args) const override { (aligned(args.in[0], args.in[1], args.in[2], args.out[0], args.residual) ? kernel_ : unaligned_)->run(args); }
+  ChosenProduct(const ProductRequest& r, std::unique_ptr<Kernel> kernel, std::unique_ptr<Kernel> unaligned)
+      : second_(r.k2 > 0), saves_(r.saves), kernel_(std::move(kernel)), unaligned_(std::move(unaligned)) {}
+  void run(const Args& args) const override {
+    const bool fits = aligned(args.in[0], args.in[1], args.in[2], args.out[0], args.residual) && (!second_ || aligned(args.in[4], args.in[5])) &&
+                      (!saves_ || aligned(args.out[1]));
+    (fits ? kernel_ : unaligned_)->run(args);
+  }
   std::string name() const override { return kernel_->name(); }
   size_t scratch_bytes() const override { return std::max(kernel_->scratch_bytes(), unaligned_->scratch_bytes()); }
 
@@ -26,6 +31,7 @@ class ChosenProduct : public Kernel {
   static bool aligned(Addresses... address) {
     return ((reinterpret_cast<uintptr_t>(address) % kAlignment == 0) && ...);
   }
+  bool second_, saves_;
   std::unique_ptr<Kernel> kernel_, unaligned_;
 };
 
@@ -161,15 +167,15 @@ std::unique_ptr<Kernel> choose_product(const Device& device, const ProductReques
   for (auto c = candidates.rbegin(); c != candidates.rend() && !unaligned; ++c)
     if (!c->aligned) unaligned = c->make(device, r);
   if (!unaligned) return nullptr;
-  return std::make_unique<ChosenProduct>(std::move(made[best].kernel), std::move(unaligned));
+  return std::make_unique<ChosenProduct>(r, std::move(made[best].kernel), std::move(unaligned));
 }
 
 std::unique_ptr<Kernel> make_product(const Device& device, const ProductRequest& r) {
-  if (auto kernel = make_parts_product(device, r)) return kernel;  // asked for: there is nothing to choose
   static const std::vector<Candidate> candidates = {
       {"cublaslt", Kind::Vendor, true, true, make_cublaslt_product},
       {"wgmma", Kind::Tensor, false, true, make_wgmma_product},
       {"mma", Kind::Tensor, false, false, make_mma_product},
+      {"parts", Kind::Tensor, false, false, make_parts_product},  // takes F32 alone, which mma does not
       {"simt", Kind::Simt, true, false, make_simt_product},
   };
   const ChoiceSettings settings = choice_settings();
