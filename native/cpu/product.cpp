@@ -65,6 +65,7 @@ class Product : public Kernel {
 
 std::unique_ptr<Kernel> make_product(const ProductRequest& r) {
   if (!storable(r.type) || !storable(r.result) || r.times != 1 || r.k2 > 0 || r.saves) return nullptr;
+  if (r.k < 1) return nullptr;  // oneDNN leaves a result without terms as it was
   return std::make_unique<Product>(r);
 }
 
