@@ -25,7 +25,8 @@ std::string described() {
     json.field("memory_mb", static_cast<int64_t>(gpu.bytes >> 20)).field("reason", refusal(driver, static_cast<int>(i))).end_object();
   }
   json.end_array().key("uses").begin_object();
-  for (const char* what : {"products", "convolutions", "other"}) json.field(what, "own kernels");
+  json.field("products", "cuBLASLt where it is found, else own kernels (GRAFT_MATMUL)");
+  for (const char* what : {"convolutions", "other"}) json.field(what, "own kernels");
   return json.end_object().end_object().text();
 }
 
