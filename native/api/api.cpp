@@ -73,7 +73,16 @@ int32_t graft_device_open(const char* column, int32_t threads, int32_t lanes, gr
     else if (name == "reference") made = make_reference_column();
     else if (gpu) made = of_device(name, [&] { return open_cuda(*gpu); });
     else throw no_column(name);
-    *out = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads)};
+    *out = new graft_device{std::make_shared<Device>(std::move(made), lanes, threads), {}};
+  });
+}
+
+int32_t graft_device_choose(graft_device* device, const char* key, const char* value) {
+  return guard([&] {
+    graft_device& d = checked(device, "device");
+    const std::string k = checked(key, "key");
+    d.choice.set(k, checked(value, "value"), "graft." + k);
+    d.device->column->choose(d.choice);
   });
 }
 

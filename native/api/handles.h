@@ -6,7 +6,10 @@
 #include "graft.h"
 #include "session.h"
 
-struct graft_device { std::shared_ptr<graft::Device> device; };
+struct graft_device {
+  std::shared_ptr<graft::Device> device;
+  graft::ProductChoice choice{};
+};
 struct graft_params { std::shared_ptr<graft::Params> params; };
 struct graft_graph { graft::Graph graph; };
 struct graft_plan { std::shared_ptr<graft::Plan> plan; };

@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "op.h"
+#include "product_choice.h"
 #include "step_block.h"
 #include "tensor.h"
 
@@ -59,6 +60,7 @@ struct Request {
   DType compute = DType::F32;
   int batch = 1;                 // rows of the plan: the step block's row arrays
   int loss_index = 0;            // Loss: which entry of the step block
+  const ProductChoice* choice = nullptr; // the plan's; null: it says nothing
   std::vector<PackSpec> preferred; // per input: a layout that exists already; a kernel that takes it too saves a copy
   std::string name() const { return op ? op->name : ""; }
   OpCall call() const { return OpCall{attributes, inputs}; }
@@ -134,10 +136,6 @@ struct OptimizerRequest {
 // average F32, out[4] their copy in bf16; what a mask leaves alone stays as it is in all of them. With clip
 // the kernel first reads the gradients once for their norm. The factor for clipping is min(1, clip / (norm + 1e-6)), as torch's.
 
-// How factors of F32 may be multiplied: exactly, rounded to TF32 (10 bits), or as sums of bf16 parts, of which the products that count
-// for 16 or for 24 bits are added up. A column takes any of these for a permission.
-enum class F32Product { Exact, Tf32, Bf16x3, Bf16x6 };
-
 // A product of matrices; every operand lies as its caller says.
 //   c = activation(times * factor * (a b + a2 b2) + bias + residual (+ c, when it accumulates))
 // Args: in[0] a, in[1] b, in[2] bias F32 [n], in[3] factor, one F32, in[4] a2, in[5] b2; residual as c lies; out[0] c, out[1] what the
@@ -184,6 +182,9 @@ class Column {
   // JSON object: instruction set, libraries, bf16 support.
   virtual std::string describe() const = 0;
   virtual bool computes(DType) const = 0;
+
+  // What holds for products where a plan does not say otherwise; before anything is prepared.
+  virtual void choose(const ProductChoice& choice) { (void)choice; }
 
   // Memory. Addresses are 64-byte aligned, contents undefined. allocate() throws OUT_OF_MEMORY.
   virtual void* allocate(size_t bytes) = 0;

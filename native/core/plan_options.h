@@ -29,6 +29,7 @@ struct PlanOptions {
   std::set<std::string> tracked;
   std::vector<std::string> kept;
   int64_t limit = 0;
+  ProductChoice products;
 
   static PlanOptions parse(const std::string& lines);
 };

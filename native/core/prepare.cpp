@@ -39,6 +39,7 @@ class Preparer {
           auto it = packed_so_far_.find(d_.values[s.in[i]].param);
           if (it != packed_so_far_.end()) s.request.preferred[i] = it->second;
         }
+        s.request.choice = &d_.options.products;
         s.kernel = d_.column.prepare(s.request);
         ensure(s.kernel != nullptr, "node ", s.node, ": no kernel for ", s.request.name());
         for (size_t i = 0; i < s.in.size(); i++) supply(s, i);

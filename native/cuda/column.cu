@@ -9,7 +9,9 @@
 
 #include "caller.h"
 #include "feed.h"
+#include "matmul/choice.h"
 #include "recorder.h"
+#include "vendor/libraries.h"
 
 namespace graft {
 namespace cuda {
@@ -49,26 +51,17 @@ Request with_weights_converted(Request r) {
 
 const char* name_of(Pass pass) { return pass == Pass::Forward ? "forward" : pass == Pass::Backward ? "backward" : "loss"; }
 
-// GRAFT_F32_PRODUCTS: exact (default), bf16x6 or bf16x3.
-F32Product permitted_products() {
-  const char* given = std::getenv("GRAFT_F32_PRODUCTS");
-  const std::string value = given ? given : "exact";
-  if (value == "exact") return F32Product::Exact;
-  if (value == "bf16x6") return F32Product::Bf16x6;
-  require(value == "bf16x3", "GRAFT_F32_PRODUCTS is exact, bf16x6 or bf16x3, not ", value);
-  return F32Product::Bf16x3;
-}
-
 class CudaColumn : public Column {
  public:
   explicit CudaColumn(int number) {
     device_.number = number;
-    device_.f32 = permitted_products();
+    choice_settings(device_);  // a wrong word is told now
     Current current(number);
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, number), "asking for the device's properties");
     model_ = properties.name;
     capability_ = text(properties.major, ".", properties.minor);
+    device_.capability = 10 * properties.major + properties.minor;
     device_.multiprocessors = properties.multiProcessorCount;
     device_.most_shared = properties.sharedMemPerBlockOptin;
     check(cudaStreamCreateWithFlags(&device_.stream.own, cudaStreamNonBlocking), "creating a stream");
@@ -93,9 +86,13 @@ class CudaColumn : public Column {
 
   const char* name() const override { return "cuda"; }
   std::string describe() const override {
-    return text(R"({"column":"cuda","device":)", device_.number, R"(,"name":")", model_, R"(","isa":"compute )", capability_,
-                R"(","multiprocessors":)", device_.multiprocessors, R"(,"bf16":true,"libraries":{},"bytes":)", held_.load(), "}");
+    Json json;
+    json.begin_object().field("column", "cuda").field("device", device_.number).field("name", model_).field("isa", "compute " + capability_);
+    json.field("multiprocessors", device_.multiprocessors).field("bf16", true).key("libraries").begin_object();
+    for (const VendorLibrary& library : vendor_libraries()) cuda::describe(json.key(library.name), library);
+    return json.end_object().field("bytes", static_cast<int64_t>(held_.load())).end_object().text();
   }
+  void choose(const ProductChoice& choice) override { device_.choice = choice; }
   bool computes(DType type) const override { return storable(type); }
 
   void* allocate(size_t bytes) override {
@@ -139,6 +136,7 @@ class CudaColumn : public Column {
 
   std::unique_ptr<Kernel> prepare(const Request& asked) override {
     Current current(device_.number);
+    const PlanChoice plan(asked.choice);
     const Request r = with_weights_converted(asked);
     auto it = makers().find(r.name());
     std::unique_ptr<Kernel> kernel = it == makers().end() ? nullptr : it->second(device_, r);

@@ -46,7 +46,8 @@ struct Device {
   Stream stream;
   int multiprocessors = 1;
   size_t most_shared = 48 << 10;  // bytes of shared memory that a block can have
-  F32Product f32 = F32Product::Exact;  // what operations of plans permit their products
+  int capability = 0;             // 10 * major + minor
+  ProductChoice choice;           // what holds where a plan says nothing
 };
 
 // Makes a device the calling thread's, and in the end the one that was before.

@@ -9,6 +9,7 @@
 #include "graft_build.h"
 #include "json.h"
 #include "probe.h"
+#include "vendor/libraries.h"
 
 namespace graft::cuda {
 namespace {
@@ -24,8 +25,10 @@ std::string described() {
     json.begin_object().field("name", gpu.name).field("capability", text(gpu.capability / 10, ".", gpu.capability % 10));
     json.field("memory_mb", static_cast<int64_t>(gpu.bytes >> 20)).field("reason", refusal(driver, static_cast<int>(i))).end_object();
   }
+  json.end_array().key("libraries").begin_array();
+  for (const VendorLibrary& library : vendor_libraries()) describe(json, library);
   json.end_array().key("uses").begin_object();
-  json.field("products", "cuBLASLt where it is found, else own kernels (GRAFT_MATMUL)");
+  json.field("products", "cuBLASLt where it is found, else own kernels (graft.matmul)");
   for (const char* what : {"convolutions", "other"}) json.field(what, "own kernels");
   return json.end_object().end_object().text();
 }

@@ -63,6 +63,13 @@ GRAFT_API const char *graft_last_error(void);
 GRAFT_API int32_t graft_device_open(const char *column, int32_t threads, int32_t lanes, graft_device **out);
 /* Whether a column could be opened: the status and message of opening it, as far as they are known without taking memory. */
 GRAFT_API int32_t graft_device_check(const char *column);
+/* How a GPU makes matrix products, where a plan's own option does not say; what is not told here the environment says. Before the first
+ * plan or direct call; the CPU takes and ignores it. `key` and `value`:
+ *   matmul own|vendor|auto                  own kernels; cuBLASLt, an error where there is none; auto: cuBLASLt where it is found, and
+ *                                           own kernels that passed their checks on such a GPU (else GRAFT_MATMUL, auto)
+ *   f32_products exact|tf32|bf16x3|bf16x6   what F32 products of plans may be made of (else GRAFT_F32_PRODUCTS, exact)
+ *   tuning PATH                             the file that choices by measuring are kept in (else GRAFT_TUNING, none) */
+GRAFT_API int32_t graft_device_choose(graft_device *device, const char *key, const char *value);
 /* JSON: why CUDA cannot be used ("reason", else empty), versions of runtime and driver, and per GPU name, capability, memory_mb, reason. */
 GRAFT_API int32_t graft_cuda_describe(char *text, int64_t capacity, int64_t *needed);
 GRAFT_API void graft_device_close(graft_device *device);
@@ -114,6 +121,7 @@ GRAFT_API int32_t graft_graph_dims(graft_graph *graph, int32_t value, int32_t *r
  *   track NAME                 the batch norm that owns buffer NAME normalises by its batch and updates NAME
  *   keep NAME                  keeps a node's result readable after a run
  *   limit BYTES                refuses plans above this instead of the machine's own limit
+ *   matmul, f32_products, tuning   as for graft_device_choose, for this plan
  */
 GRAFT_API int32_t graft_plan_compile(graft_device *device, graft_graph *graph, graft_params *params, const char *options,
                                      graft_plan **out);

@@ -1,18 +1,17 @@
-// Products by NVIDIA's library and the choice between kernels, with a stub of cuBLASLt that computes as the manual says: how it is found
-// and refused, what is asked of it, which kernel is taken and what the tuning file says. It tells nothing of the real library's speed.
+// Products by NVIDIA's library, with a stub of cuBLASLt that computes as the manual says: how it is found and refused, what is asked of it,
+// who decides that it is taken. It tells nothing of the real library's speed.
 #include <dlfcn.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <fstream>
-#include <sstream>
 
 #include "cuda/column.h"
 #include "ladder.h"
 #include "matmul/choice.h"
 #include "stub_cublaslt.h"
 #include "vendor/cublaslt.h"
-#include "vendor/open_library.h"
+#include "vendor/libraries.h"
 
 using namespace graft;
 using namespace graft::test;
@@ -31,6 +30,19 @@ StubCublasLt& found(Harness& harness) {
   harness.test("library not found", [&] {
     const std::string reason = open_library({"libgraft_none.so.", {2, 1}, {"nvidia/none/lib"}}).reason;
     harness.expect(reason.find("libgraft_none.so.2 or libgraft_none.so.1 is not found") == 0 && reason.find('\n') == std::string::npos, reason);
+  });
+  harness.test("libraries that are not there are told with where they were sought", [&] {
+    for (const VendorLibrary& library : vendor_libraries()) {
+      Json json;
+      describe(json, library);
+      if (library.reason.empty()) {
+        std::printf("%s %s is installed in %s: what is said without it is not tested\n", library.title.c_str(), library.version.c_str(), library.library.path.c_str());
+        continue;
+      }
+      harness.expect(library.version.empty() && library.reason.rfind(text("no ", library.title, ": "), 0) == 0 && library.reason.find("CUDA_HOME, /usr/local/cuda or a wheel's folder") != std::string::npos,
+                     library.name, ": ", library.reason);
+      harness.expect(json.text().find(text(R"({"name":")", library.name, R"(","reason":"no )")) == 0, json.text());
+    }
   });
   char folder[] = "/tmp/graft-vendor-XXXXXX";
   ensure(mkdtemp(folder), "no temporary folder");
@@ -108,6 +120,35 @@ void products(Harness& harness, Column& column, StubCublasLt& stub) {
     setenv("GRAFT_MATMUL", "cublas", 1);
     harness.expect_error("GRAFT_MATMUL: expected own, vendor or auto, got cublas", [&] { column.prepare(request(16, 8, 8)); });
   });
+  harness.test("a plan's choice goes before the device's, and that before the environment's", [&] {
+    const auto name = [&](const ProductChoice& device, const ProductChoice* plan) {
+      column.choose(device);
+      const TensorType x{DType::F32, {16, 8}}, w{DType::F32, {8, 8}}, y{DType::F32, {16, 8}};
+      Request r;
+      r.op = find_op("linear");
+      r.inputs = {x, w};
+      r.outputs = {y};
+      r.constant = {false, true};
+      r.choice = plan;
+      const std::string found = column.prepare(r)->name();
+      column.choose({});
+      return found;
+    };
+    const ProductChoice silent, own{MatmulPolicy::Own, {}, {}}, vendor{MatmulPolicy::Vendor, {}, {}};
+    setenv("GRAFT_MATMUL", "vendor", 1);
+    const auto expect = [&](const char* what, const std::string& name, const char* begin) { harness.expect(name.rfind(begin, 0) == 0, what, ": ", name); };
+    expect("environment", name(silent, nullptr), "cublaslt:");
+    expect("environment, a silent plan", name(silent, &silent), "cublaslt:");
+    expect("device", name(own, nullptr), "own:");
+    expect("device, a silent plan", name(own, &silent), "own:");
+    expect("plan over environment", name(silent, &own), "own:");
+    expect("plan over device", name(own, &vendor), "cublaslt:");
+    expect("after a plan", name(silent, nullptr), "cublaslt:");
+  });
+  harness.test("the device names the library", [&] {
+    const std::string described = column.describe();
+    harness.expect(described.find(text(R"("libraries":{"cublaslt":{"name":"cublaslt","version":"13.1.0","path":")", STUB_FOLDER)) != std::string::npos, described);
+  });
   setenv("GRAFT_MATMUL", "vendor", 1);
   harness.test("gelu with what it was applied to", [&] {
     ProductCase c{"gelu_saved", request(17, 16, 24)};
@@ -139,90 +180,6 @@ void products(Harness& harness, Column& column, StubCublasLt& stub) {
   harness.test("descriptions are destroyed", [&] { harness.expect(stub.alive == 0, stub.alive, " are left"); });
 }
 
-// A kernel that a choice is made of: as simt, but perhaps late or wrong.
-class Odd : public Kernel {
- public:
-  Odd(std::unique_ptr<Kernel> kernel, std::string name, int late, float* wrong) : kernel_(std::move(kernel)), name_(std::move(name)), late_(late), wrong_(wrong) {}
-  void run(const Args& args) const override {
-    kernel_->run(args);
-    if (late_) usleep(static_cast<useconds_t>(late_));
-    if (wrong_) static_cast<float*>(args.out[0])[3] = *wrong_;
-  }
-  std::string name() const override { return name_; }
-  size_t scratch_bytes() const override { return kernel_->scratch_bytes(); }
-
- private:
-  std::unique_ptr<Kernel> kernel_;
-  std::string name_;
-  int late_;
-  float* wrong_;
-};
-
-void choices(Harness& harness) {
-  using Kind = Candidate::Kind;
-  Device device;
-  const auto odd = [](const std::string& name, Kind kind, bool recorded, int late, float* wrong = nullptr) {
-    return Candidate{name, kind, recorded, false, [=](const Device& d, const ProductRequest& r) { return std::make_unique<Odd>(make_simt_product(d, r), name, late, wrong); }};
-  };
-  std::string said;
-  const auto choose = [&](const std::vector<Candidate>& candidates, const ChoiceSettings& settings) {
-    said.clear();
-    return choose_product(device, request(20, 12, 30), candidates, settings, "a machine", [&](const std::string& line) { said += line + "\n"; })->name();
-  };
-  const std::vector<Candidate> four = {odd("vendor", Kind::Vendor, true, 3000), odd("wgmma", Kind::Tensor, false, 0), odd("mma", Kind::Tensor, false, 2000), odd("simt", Kind::Simt, true, 5000)};
-  std::vector<Candidate> checked = four;
-  checked[1].recorded = checked[2].recorded = true;
-  const auto is = [&](const std::string& expected, const std::string& name) { harness.expect(name == expected, "took ", name, ", expected ", expected, "; ", said); };
-
-  harness.test("choice without a file is the first that is let in", [&] {
-    is("vendor", choose(four, {MatmulPolicy::Auto, ""}));
-    is("wgmma", choose(four, {MatmulPolicy::Own, ""}));
-    is("vendor", choose(four, {MatmulPolicy::Vendor, ""}));
-    is("simt", choose({four[1], four[2], four[3]}, {MatmulPolicy::Auto, ""}));
-    is("wgmma", choose({checked[1], checked[2], checked[3]}, {MatmulPolicy::Auto, ""}));
-  });
-  harness.test("a tensor-core kernel that disagrees is dropped with a line", [&] {
-    static float wrong = 1000, no_number = NAN;
-    for (float* value : {&wrong, &no_number}) {
-      std::vector<Candidate> candidates = four;
-      candidates[1] = odd("wgmma", Kind::Tensor, false, 0, value);
-      is("mma", choose(candidates, {MatmulPolicy::Own, ""}));
-      harness.expect(said.find("wgmma is dropped: 1 results are not those of mma") != std::string::npos, "said: ", said);
-    }
-  });
-  harness.test("with a file the fastest is taken, written and taken again", [&] {
-    const std::string path = text("/tmp/graft-tuning-", getpid());
-    unlink(path.c_str());
-    is("vendor", choose(four, {MatmulPolicy::Auto, path}));
-    is("wgmma", choose(checked, {MatmulPolicy::Auto, path}));
-    std::ifstream file(path);
-    std::stringstream content;
-    content << file.rdbuf();
-    harness.expect(content.str().find("graft tuning 1\na machine; vendor simt ; f32 f32 1x20x12x30") == 0, content.str());
-    // What the file says counts, not what is faster now.
-    std::vector<Candidate> turned = checked;
-    turned[1] = odd("wgmma", Kind::Tensor, true, 8000);
-    is("wgmma", choose(turned, {MatmulPolicy::Auto, path}));
-    unlink(path.c_str());
-  });
-  harness.test("tuning files: kept, merged, refused", [&] {
-    const std::string path = text("/tmp/graft-tuning-file-", getpid());
-    unlink(path.c_str());
-    Tuning one(path), other(path);
-    one.remember("a", "x", 1);
-    other.remember("b", "y", 2);
-    one.remember("c", "z", 3);
-    Tuning all(path);
-    harness.expect(all.find("a") == "x" && all.find("b") == "y" && all.find("c") == "z" && all.find("d").empty(), "an entry is lost");
-    std::ofstream(path) << "graft tuning 1\nno tabs\n";
-    harness.expect_error(text("the tuning file ", path, ", line 2: expected key, choice and microseconds"), [&] { Tuning t(path); });
-    std::ofstream(path) << "something else\n";
-    harness.expect_error("does not begin with \"graft tuning 1\"", [&] { Tuning t(path); });
-    unlink(path.c_str());
-    harness.expect_error("cannot be written: No such file", [&] { Tuning("/nowhere/tuning").remember("a", "x", 1); });
-  });
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -231,6 +188,5 @@ int main(int argc, char** argv) {
   auto column = make_cuda_column(0);
   column->enter_lane(1);
   products(harness, *column, stub);
-  choices(harness);
   return harness.finish();
 }

@@ -73,6 +73,9 @@ int main(int argc, char** argv) {
   compiles("unknown option", "mode train\nbatsch 4", "plan option batsch is unknown; nearest is batch");
   compiles("option with too much", "batch 4 5", "plan option line \"batch 4 5\" has more than it takes");
   compiles("option with too little", "batch", "plan option line \"batch\" is incomplete");
+  compiles("unknown matmul", "matmul cublas", "plan option matmul: expected own, vendor or auto, got cublas");
+  compiles("unknown F32 products", "f32_products bf16x9", "plan option f32_products: expected exact, tf32, bf16x3 or bf16x6, got bf16x9");
+  compiles("tuning file without a path", "tuning ", "plan option line \"tuning \" is incomplete");
   compiles("unknown optimizer", "mode train\noptimizer sdg", "optimizer sdg is unknown; expected sgd, adam or adamw");
   compiles("unknown setting", "mode train\noptimizer sgd momentom=0.9", "optimizer setting momentom is unknown; nearest is momentum");
   compiles("momentum above one", "mode train\noptimizer sgd momentum=1.5", "momentum is 1.5; expected 0 <= momentum < 1");

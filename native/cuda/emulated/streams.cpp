@@ -181,9 +181,10 @@ cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
   return usable(stream) ? cudaSuccess : cudaErrorInvalidResourceHandle;
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {
   GRAFT_ENTER(true);
   *event = new EmulatedEvent{std::make_shared<EventProgress>()};
+  (*event)->timed = !(flags & cudaEventDisableTiming);
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -195,12 +196,21 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   if (!usable(stream)) return cudaErrorInvalidResourceHandle;
   const uint64_t number = ++event->recorded;
   event->stream = stream;
-  push(stream, {[progress = event->progress, number] { progress->done = number; }, {}});
+  push(stream, {[progress = event->progress, number] { progress->done = number, progress->at = std::chrono::steady_clock::now(); }, {}});
   return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   GRAFT_ENTER(true);
   if (event->stream) push(stream, {nullptr, {event->stream, event->progress, event->recorded}});
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  GRAFT_ENTER(true);
+  for (cudaEvent_t event : {begin, end}) {
+    if (!event->timed || event->recorded == 0) return cudaErrorInvalidResourceHandle;
+    if (event->progress->done < event->recorded) return cudaErrorNotReady;
+  }
+  *milliseconds = std::chrono::duration<float, std::milli>(end->progress->at - begin->progress->at).count();
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

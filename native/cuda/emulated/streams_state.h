@@ -1,5 +1,6 @@
 // What the files of the emulated runtime share.
 #pragma once
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <exception>
@@ -22,6 +23,7 @@ namespace graft::emulated {
 
 struct EventProgress {
   uint64_t done = 0;
+  std::chrono::steady_clock::time_point at;  // when it was done last
 };
 
 // A point that an event stood for when somebody began to wait for it; without a stream, none.
@@ -48,6 +50,7 @@ struct EmulatedEvent {
   std::shared_ptr<graft::emulated::EventProgress> progress;
   EmulatedStream* stream = nullptr;
   uint64_t recorded = 0;
+  bool timed = true;
 };
 
 namespace graft::emulated {

@@ -2,6 +2,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
+#include <set>
 
 #include "matmul/trial.h"
 #include "vendor/cublaslt.h"
@@ -40,10 +42,23 @@ struct Made {
   std::unique_ptr<Kernel> kernel;
 };
 
-bool admitted(const Candidate& c, MatmulPolicy policy) {
+const ProductChoice*& plan_choice() {
+  static thread_local const ProductChoice* choice = nullptr;
+  return choice;
+}
+
+bool contains(const std::vector<int>& capabilities, const Device& device) { return std::find(capabilities.begin(), capabilities.end(), device.capability) != capabilities.end(); }
+
+bool admitted(const Candidate& c, MatmulPolicy policy, const Device& device) {
   if (c.kind == Kind::Simt) return true;
   if (policy == MatmulPolicy::Own) return c.kind == Kind::Tensor;
-  return c.kind == Kind::Vendor || (policy == MatmulPolicy::Auto && c.recorded);
+  return c.kind == Kind::Vendor || (policy == MatmulPolicy::Auto && contains(c.recorded, device));
+}
+
+// Whether a kernel of this name uses what is permitted of F32 products.
+bool uses(F32Product permitted, const Candidate& c, const std::string& name) {
+  if (permitted == F32Product::Tf32) return c.kind == Kind::Vendor || name.find("tf32") != std::string::npos;
+  return permitted == F32Product::Exact || name.find("bf16x") != std::string::npos;
 }
 
 // Tensor-core kernels must agree with the last of them in the candidates' order, the simplest; it agrees with itself.
@@ -104,7 +119,13 @@ size_t tuned(std::vector<Made>& made, std::unique_ptr<Trial>& trial, const Devic
   return best;
 }
 
-void print(const std::string& line) { std::fprintf(stderr, "graft: %s\n", line.c_str()); }
+// Each line once in a process.
+void print(const std::string& line) {
+  static std::mutex mutex;
+  static auto& printed = *new std::set<std::string>;
+  std::lock_guard<std::mutex> hold(mutex);
+  if (printed.insert(line).second) std::fprintf(stderr, "graft: %s\n", line.c_str());
+}
 
 std::string machine_text(const Device& device, const CublasLt* lt) {
   cudaDeviceProp properties;
@@ -116,11 +137,23 @@ std::string machine_text(const Device& device, const CublasLt* lt) {
 
 }  // namespace
 
-ChoiceSettings choice_settings() {
-  ChoiceSettings settings;
-  if (const char* policy = std::getenv("GRAFT_MATMUL"); policy && *policy) settings.policy = matmul_policy(policy, "GRAFT_MATMUL");
-  if (const char* tuning = std::getenv("GRAFT_TUNING"); tuning) settings.tuning = tuning;
-  return settings;
+ChoiceSettings choice_settings(const Device& device) {
+  ProductChoice all;
+  for (auto [key, variable] : {std::pair<const char*, const char*>{"matmul", "GRAFT_MATMUL"}, {"f32_products", "GRAFT_F32_PRODUCTS"}, {"tuning", "GRAFT_TUNING"}})
+    if (const char* word = std::getenv(variable); word && *word) all.set(key, word, variable);
+  all = device.choice.over(all);
+  if (plan_choice()) all = plan_choice()->over(all);
+  return {all.matmul.value_or(MatmulPolicy::Auto), all.tuning.value_or(""), all.f32.value_or(F32Product::Exact)};
+}
+
+F32Product permitted_f32(const Device& device) { return choice_settings(device).f32; }
+
+PlanChoice::PlanChoice(const ProductChoice* choice) : before_(plan_choice()) { plan_choice() = choice; }
+PlanChoice::~PlanChoice() { plan_choice() = before_; }
+
+bool admits_own(const Device& device, const std::string& kernel) {
+  const MatmulPolicy policy = choice_settings(device).policy;
+  return policy == MatmulPolicy::Own || (policy == MatmulPolicy::Auto && contains(recorded_on(kernel), device));
 }
 
 std::string product_text(const ProductRequest& r) {
@@ -143,7 +176,7 @@ std::unique_ptr<Kernel> choose_product(const Device& device, const ProductReques
   std::vector<Made> made;
   bool vendor = false;
   for (const Candidate& c : candidates)
-    if (admitted(c, settings.policy))
+    if (admitted(c, settings.policy, device))
       if (auto kernel = c.make(device, r)) {
         vendor = vendor || c.kind == Kind::Vendor;
         made.push_back({&c, std::move(kernel)});
@@ -162,6 +195,9 @@ std::unique_ptr<Kernel> choose_product(const Device& device, const ProductReques
   std::unique_ptr<Trial> trial;
   drop_disagreeing(made, trial, device, r, log);
   const size_t best = made.size() > 1 && !settings.tuning.empty() ? tuned(made, trial, device, r, settings, machine, log) : 0;
+  if (const std::string name = made[best].kernel->name(); r.type == DType::F32 && !uses(r.f32, *made[best].candidate, name))
+    log(text("F32 products may be made by ", name_of(r.f32), ", but ", name, " makes them exactly",
+             settings.policy == MatmulPolicy::Own ? "" : "; graft.matmul=own lets in kernels for it that no device like this one has checked"));
   if (!made[best].candidate->aligned) return std::move(made[best].kernel);
   std::unique_ptr<Kernel> unaligned;
   for (auto c = candidates.rbegin(); c != candidates.rend() && !unaligned; ++c)
@@ -172,16 +208,17 @@ std::unique_ptr<Kernel> choose_product(const Device& device, const ProductReques
 
 std::unique_ptr<Kernel> make_product(const Device& device, const ProductRequest& r) {
   static const std::vector<Candidate> candidates = {
-      {"cublaslt", Kind::Vendor, true, true, make_cublaslt_product},
-      {"wgmma", Kind::Tensor, false, true, make_wgmma_product},
-      {"mma", Kind::Tensor, false, false, make_mma_product},
-      {"parts", Kind::Tensor, false, false, make_parts_product},  // takes F32 alone, which mma does not
-      {"simt", Kind::Simt, true, false, make_simt_product},
+      {"cublaslt", Kind::Vendor, {}, true, make_cublaslt_product},
+      {"wgmma", Kind::Tensor, recorded_on("wgmma"), true, make_wgmma_product},
+      {"mma", Kind::Tensor, recorded_on("mma"), false, make_mma_product},
+      {"parts", Kind::Tensor, recorded_on("parts"), false, make_parts_product},  // takes F32 alone, which mma does not
+      {"simt", Kind::Simt, {}, false, make_simt_product},
   };
-  const ChoiceSettings settings = choice_settings();
+  const ChoiceSettings settings = choice_settings(device);
   std::string reason;
   const CublasLt* lt = settings.policy == MatmulPolicy::Own ? nullptr : cublaslt(device, &reason);
-  if (!lt && settings.policy == MatmulPolicy::Vendor) throw Error(GRAFT_UNAVAILABLE, text("GRAFT_MATMUL=vendor: ", reason));
+  if (!lt && settings.policy == MatmulPolicy::Vendor) throw Error(GRAFT_UNAVAILABLE, text("graft.matmul=vendor: ", reason));
+  if (!lt && settings.policy == MatmulPolicy::Auto) print(text("own kernels make the products: ", reason));
   return choose_product(device, r, candidates, settings, settings.tuning.empty() ? "" : machine_text(device, lt), print);
 }
 

@@ -1,15 +1,19 @@
-// Which kernel makes a product. Candidates in order; the environment says which are let in and whether they are measured:
+// Which kernel makes a product. Candidates in order; the plan, else the device, else the environment says which are let in and whether
+// they are measured (core/product_choice.h; here by the environment's names):
 //   GRAFT_MATMUL=own|vendor|auto  own: kernels of this library alone. vendor: cuBLASLt, an error where there is none. auto, which holds
-//                                 without it: cuBLASLt where it is found, and own kernels that passed their checks on such a device;
+//                                 without it: cuBLASLt where it is found, and own kernels that passed their checks on such a device
+//                                 (recorded.h);
 //                                 others only where there is no kernel else, which a line on stderr says
 //   GRAFT_TUNING=FILE             candidates that are let in are measured once per device, libraries and shape; the file keeps the
 //                                 choice and a run that has the file repeats it. Without it the first that fits is taken
 // Own tensor-core kernels must agree with the first of them on the very shape, or they are dropped with a line on stderr.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "matmul/product.h"
+#include "matmul/recorded.h"
 #include "matmul/tuning.h"
 
 namespace graft::cuda {
@@ -18,7 +22,7 @@ struct Candidate {
   enum class Kind { Vendor, Tensor, Simt };  // Tensor: an own kernel that uses tensor cores
   std::string name;
   Kind kind;
-  bool recorded;  // its checks passed on a device like this one; docs/kernels.md lists them
+  std::vector<int> recorded;  // compute capabilities on which its checks passed; of own tensor-core kernels alone
   bool aligned;   // its operands are aligned to 16 bytes; where a run's are not another kernel stands in
   std::function<std::unique_ptr<Kernel>(const Device&, const ProductRequest&)> make;
 };
@@ -26,8 +30,25 @@ struct Candidate {
 struct ChoiceSettings {
   MatmulPolicy policy = MatmulPolicy::Auto;
   std::string tuning;  // a path, or empty
+  F32Product f32 = F32Product::Exact;
 };
-ChoiceSettings choice_settings();  // of the environment
+// What holds on the calling thread for products of this device. Throws INVALID_ARGUMENT that names a variable with a wrong word.
+ChoiceSettings choice_settings(const Device& device);
+
+// While it lives, what a plan says goes before the device's on the calling thread.
+class PlanChoice {
+ public:
+  explicit PlanChoice(const ProductChoice* choice);
+  ~PlanChoice();
+  PlanChoice(const PlanChoice&) = delete;
+  PlanChoice& operator=(const PlanChoice&) = delete;
+
+ private:
+  const ProductChoice* before_;
+};
+
+// Whether an own tensor-core kernel of recorded.h may be taken before one that uses none.
+bool admits_own(const Device& device, const std::string& kernel);
 
 // The product's key in a tuning file, without device and libraries: types, sizes, layout, epilogue.
 std::string product_text(const ProductRequest& request);

@@ -16,12 +16,15 @@ std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest
 // F32 factors as sums of bf16 parts, where the request permits it.
 std::unique_ptr<Kernel> make_parts_product(const Device& d, const ProductRequest& r);
 
+// What operations of plans permit their F32 products, on the calling thread.
+F32Product permitted_f32(const Device& d);
+
 // The products that an operation is made of, while it is prepared: their names, and scratch memory that they take in turns.
 class InnerProducts {
  public:
   // Null where no kernel fits.
   std::shared_ptr<Kernel> add(const Device& d, ProductRequest r) {
-    r.f32 = d.f32;
+    r.f32 = permitted_f32(d);
     std::shared_ptr<Kernel> kernel = make_product(d, r);
     if (!kernel) return nullptr;
     add(kernel->name());

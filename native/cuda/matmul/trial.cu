@@ -1,7 +1,6 @@
 #include "matmul/trial.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "operands.cuh"
@@ -47,6 +46,26 @@ class Borrowed {
   Borrowed(const Borrowed&) = delete;
   Borrowed& operator=(const Borrowed&) = delete;
   void* address = nullptr;
+};
+
+// A moment of a stream.
+class Event {
+ public:
+  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDefault), "creating an event"); }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  void record(cudaStream_t stream) const { check(cudaEventRecord(event_, stream), "recording an event"); }
+  // Waits for `later`.
+  double microseconds_to(const Event& later) const {
+    float milliseconds = 0;
+    check(cudaEventSynchronize(later.event_), "trying a kernel");
+    check(cudaEventElapsedTime(&milliseconds, event_, later.event_), "asking for the time");
+    return 1e3 * static_cast<double>(milliseconds);
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
 };
 
 }  // namespace
@@ -131,17 +150,16 @@ unsigned long long Trial::disagreements(const Kernel& kernel) {
 }
 
 double Trial::microseconds(const Kernel& kernel) {
-  using Clock = std::chrono::steady_clock;
   constexpr double kSeries = 300;  // microseconds that a series takes at least
   constexpr int kMostRuns = 200, kSeriesCount = 5;
   Borrowed scratch(kernel.scratch_bytes());
+  const Event before, after;
   reset();
   const auto series = [&](int runs) {
-    check(cudaStreamSynchronize(device_.stream), "trying a kernel");
-    const auto start = Clock::now();
+    before.record(device_.stream);
     for (int i = 0; i < runs; i++) run(kernel, scratch.address);
-    check(cudaStreamSynchronize(device_.stream), "trying a kernel");
-    return std::chrono::duration<double, std::micro>(Clock::now() - start).count() / runs;
+    after.record(device_.stream);
+    return before.microseconds_to(after) / runs;
   };
   series(1);
   const double once = series(1);

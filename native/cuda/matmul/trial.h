@@ -16,7 +16,7 @@ class Trial {
   void expect(const Kernel& kernel);
   // Results that are farther from the expected than sums in another order can be; NaN counts.
   unsigned long long disagreements(const Kernel& kernel);
-  // Microseconds of a run: the median of several series that follow each other without a pause.
+  // Microseconds of a run by the device's own events: the median of several series whose runs follow each other without a pause.
   double microseconds(const Kernel& kernel);
 
  private:

@@ -36,13 +36,6 @@ void write_all(const std::string& path, const std::string& content) {
 
 }  // namespace
 
-MatmulPolicy matmul_policy(const std::string& word, const char* from) {
-  if (word == "own") return MatmulPolicy::Own;
-  if (word == "vendor") return MatmulPolicy::Vendor;
-  require(word == "auto", from, ": expected own, vendor or auto, got ", word);
-  return MatmulPolicy::Auto;
-}
-
 Tuning::Tuning(const std::string& path) : path_(path) { read(false); }
 
 void Tuning::read(bool again) {

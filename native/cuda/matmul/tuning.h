@@ -7,11 +7,6 @@
 
 namespace graft::cuda {
 
-enum class MatmulPolicy { Own, Vendor, Auto };
-
-// Of the word own, vendor or auto; throws INVALID_ARGUMENT that names `from`.
-MatmulPolicy matmul_policy(const std::string& word, const char* from);
-
 class Tuning {
  public:
   // Reads the file where it is there. Throws INVALID_ARGUMENT with path and line where it is none of these files.

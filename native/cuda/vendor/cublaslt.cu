@@ -5,7 +5,7 @@
 #include <map>
 #include <mutex>
 
-#include "vendor/open_library.h"
+#include "vendor/libraries.h"
 
 namespace graft::cuda {
 namespace {
@@ -19,16 +19,13 @@ void find(void* library, const std::string& path, const char* symbol, Function& 
 }  // namespace
 
 std::unique_ptr<CublasLt> open_cublaslt() {
-  const OpenLibrary library = open_library({"libcublasLt.so.", {13, 12}, {"nvidia/cu13/lib", "nvidia/cublas/lib"}});
-  if (!library.handle) throw Error(GRAFT_UNAVAILABLE, text("no cuBLASLt: ", library.reason));
+  const VendorLibrary found = find_cublaslt();
+  if (!found.reason.empty()) throw Error(GRAFT_UNAVAILABLE, found.reason);
+  const OpenLibrary& library = found.library;
   auto lt = std::make_unique<CublasLt>();
   lt->path = library.path;
+  lt->version = found.version;
   const auto take = [&](const char* symbol, auto& function) { find(library.handle, library.path, symbol, function); };
-  take("cublasLtGetVersion", lt->get_version);
-  const size_t version = lt->get_version();
-  lt->version = text(version / 10000, ".", version / 100 % 100, ".", version % 100);
-  if (version / 10000 != 12 && version / 10000 != 13)
-    throw Error(GRAFT_UNAVAILABLE, text("cuBLASLt in ", library.path, " is of version ", lt->version, "; 12 or 13 is needed"));
   take("cublasLtCreate", lt->create);
   take("cublasLtGetStatusString", lt->status_string);
   take("cublasLtMatmulDescCreate", lt->desc_create);

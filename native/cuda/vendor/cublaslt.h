@@ -10,7 +10,6 @@ namespace graft::cuda {
 
 struct CublasLt {
   decltype(&cublasLtCreate) create;
-  decltype(&cublasLtGetVersion) get_version;
   decltype(&cublasLtGetStatusString) status_string;
   decltype(&cublasLtMatmulDescCreate) desc_create;
   decltype(&cublasLtMatmulDescDestroy) desc_destroy;

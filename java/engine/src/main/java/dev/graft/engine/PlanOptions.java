@@ -25,14 +25,16 @@ import java.util.Objects;
  * @param tracked running statistics that are updated; their batch norms normalise by the batch
  * @param keep nodes whose results, and gradients where there are any, stay readable after a run
  * @param limit bytes that the plan may take, 0 = what machine and container leave
+ * @param products how a GPU makes matrix products
  */
 public record PlanOptions(Mode mode, Precision precision, int batch, boolean fold, boolean fuse, boolean accumulate,
         Optimizer optimizer, boolean clip, boolean anchor, boolean watch, int groups, List<Trainable> trainables,
-        List<String> tracked, List<String> keep, long limit) {
+        List<String> tracked, List<String> keep, long limit, ProductChoice products) {
     /** Copies the lists and checks the numbers. */
     public PlanOptions {
         Objects.requireNonNull(mode, "mode");
         Objects.requireNonNull(precision, "precision");
+        Objects.requireNonNull(products, "products");
         trainables = List.copyOf(trainables);
         tracked = List.copyOf(tracked);
         keep = List.copyOf(keep);
@@ -67,55 +69,7 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
 
     /** The lines that {@code graft_plan_compile} reads; numbers do not depend on the locale. */
     String text() {
-        StringBuilder lines = new StringBuilder();
-        line(lines, "mode", mode == Mode.TRAIN ? "train" : "eval");
-        line(lines, "precision", precision == Precision.F32 ? "f32" : "bf16");
-        line(lines, "batch", Integer.toString(batch));
-        line(lines, "fold", fold ? "1" : "0");
-        line(lines, "fuse", fuse ? "1" : "0");
-        line(lines, "accumulate", accumulate ? "1" : "0");
-        if (optimizer != null) {
-            line(lines, "optimizer", text(optimizer) + (clip ? ",clip=1" : "") + (anchor ? ",anchor=1" : "")
-                    + (watch ? ",watch=1" : ""));
-        }
-        line(lines, "groups", Integer.toString(groups));
-        for (Trainable t : trainables) {
-            line(lines, "train", t.group() + " " + t.name());
-            for (Trainable.Rows r : t.rows()) {
-                line(lines, "rows", t.name() + " " + r.begin() + " " + r.end());
-            }
-            if (t.mask() != null) {
-                line(lines, "mask", t.name() + " " + t.mask().toAbsolutePath());
-            }
-        }
-        tracked.forEach(name -> line(lines, "track", name));
-        keep.forEach(name -> line(lines, "keep", name));
-        if (limit > 0) {
-            line(lines, "limit", Long.toString(limit));
-        }
-        return lines.toString();
-    }
-
-    private static String text(Optimizer optimizer) {
-        if (optimizer instanceof Optimizer.Sgd sgd) {
-            return "sgd momentum=" + Numbers.text(sgd.momentum()) + ",nesterov=" + (sgd.nesterov() ? 1 : 0);
-        }
-        if (optimizer instanceof Optimizer.Adam adam) {
-            return "adam " + moments(adam.beta1(), adam.beta2(), adam.eps());
-        }
-        Optimizer.AdamW adamW = (Optimizer.AdamW) optimizer;
-        return "adamw " + moments(adamW.beta1(), adamW.beta2(), adamW.eps());
-    }
-
-    private static String moments(double beta1, double beta2, double eps) {
-        return "beta1=" + Numbers.text(beta1) + ",beta2=" + Numbers.text(beta2) + ",eps=" + Numbers.text(eps);
-    }
-
-    private static void line(StringBuilder lines, String key, String rest) {
-        if (rest.indexOf('\n') >= 0) {
-            throw new IllegalArgumentException(key + " must be on one line, got '" + rest.replace("\n", "\\n") + "'");
-        }
-        lines.append(key).append(' ').append(rest).append('\n');
+        return new PlanLines().add(this).toString();
     }
 
     /** Collects options; every method returns the builder. Fold and fuse are on, everything else off, one group. */
@@ -132,6 +86,7 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
         private boolean watch;
         private int groups = 1;
         private long limit;
+        private ProductChoice products = ProductChoice.SILENT;
         private final Map<String, Trainable> trainables = new LinkedHashMap<>();
         private final List<String> tracked = new ArrayList<>();
         private final List<String> keep = new ArrayList<>();
@@ -244,10 +199,16 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
             return this;
         }
 
+        /** See {@link PlanOptions#products}. */
+        public Builder products(ProductChoice choice) {
+            products = choice;
+            return this;
+        }
+
         /** The options. */
         public PlanOptions build() {
             return new PlanOptions(mode, precision, batch, fold, fuse, accumulate, optimizer, clip, anchor, watch,
-                    groups, new ArrayList<>(trainables.values()), tracked, keep, limit);
+                    groups, new ArrayList<>(trainables.values()), tracked, keep, limit, products);
         }
 
         private Trainable trainable(String name) {

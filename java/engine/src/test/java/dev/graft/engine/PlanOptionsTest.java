@@ -15,7 +15,8 @@ class PlanOptionsTest {
             Locale.setDefault(Locale.forLanguageTag("ar-EG-u-nu-arab"));
             PlanOptions options = PlanOptions.train(1500, new Optimizer.AdamW(0.9, 0.999, 1e-8)).clip(true)
                     .train("a.weight", 1).rows("a.weight", 2, 5).rows("a.weight", 7, 8).train("b", 0)
-                    .mask("b", Path.of("/m/b.bits")).track("bn.running_mean").keep("relu").limit(1L << 40).build();
+                    .mask("b", Path.of("/m/b.bits")).track("bn.running_mean").keep("relu").limit(1L << 40)
+                    .products(new ProductChoice(ProductChoice.Makers.VENDOR, ProductChoice.F32.BF16X6, Path.of("/t/a b"))).build();
             assertEquals("""
                     mode train
                     precision f32
@@ -33,6 +34,9 @@ class PlanOptionsTest {
                     track bn.running_mean
                     keep relu
                     limit 1099511627776
+                    matmul vendor
+                    f32_products bf16x6
+                    tuning /t/a b
                     """, options.text());
         } finally {
             Locale.setDefault(before);
