@@ -54,7 +54,11 @@ final class DoctorCommand implements Command {
         }
         for (JsonNode library : cuda.path("libraries")) {
             String missing = library.path("reason").asText();
-            row(terminal, json, library.path("name").asText(), missing.isEmpty() ? library.path("path").asText() : missing);
+            row(terminal, json, library.path("name").asText(),
+                    missing.isEmpty() ? library.path("version").asText() + ", " + library.path("path").asText() : missing);
+        }
+        if (cuda.has("presets")) {
+            row(terminal, json, "cuda_presets", cuda.path("presets").asText());
         }
         cuda.path("uses").properties().forEach(use -> row(terminal, json, "gpu_" + use.getKey(), use.getValue().asText()));
     }

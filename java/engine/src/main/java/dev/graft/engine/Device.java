@@ -41,6 +41,7 @@ public final class Device implements AutoCloseable {
      *     {@code "reference"}: plain loops, slow, the specification of all operations
      * @param threads of each lane, at least 1
      * @param lanes teams of threads, at least 1
+     * @throws IllegalArgumentException for a number below 1, and where a property of {@link ProductChoice} has a wrong word
      * @throws UnavailableException where there is no such column, no native library for this platform, or for a GPU no CUDA column in
      *     this build, no driver that is new enough, or no such GPU of compute capability 8.0 or newer
      * @throws OutOfDeviceMemoryException where the GPU has too little free memory to be opened
@@ -51,10 +52,22 @@ public final class Device implements AutoCloseable {
             throw new IllegalArgumentException(
                     "threads and lanes must be at least 1, got " + threads + " threads and " + lanes + " lanes");
         }
+        ProductChoice products = ProductChoice.ofProperties();
         load(column);
+        if (column.startsWith("cuda")) {
+            Status.check(Graft.graft_device_check(column));
+            PresetLibraries.load();
+        }
         graft_device pointer = new graft_device(null);
         Status.check(Graft.graft_device_open(column, threads, lanes, pointer));
-        return new Device(pointer, column, threads, lanes);
+        Device device = new Device(pointer, column, threads, lanes);
+        try {
+            products.each((key, word) -> Status.check(Graft.graft_device_choose(pointer, key, word)));
+            return device;
+        } catch (RuntimeException e) {
+            device.close();
+            throw e;
+        }
     }
 
     /**
@@ -73,14 +86,17 @@ public final class Device implements AutoCloseable {
      * JSON of what there is for the CUDA column: {@code reason}, one line that says why nothing can be used and else empty;
      * {@code runtime} and {@code driver}, versions of CUDA, and {@code gpus}, a list of {@code name}, {@code capability},
      * {@code memory_mb} and a {@code reason} of its own; where the build has the column also {@code uses}, what computes
-     * {@code products}, {@code convolutions} and all {@code other} operations, and {@code libraries} of NVIDIA, where it looks for
-     * some: {@code name}, {@code path} and a {@code reason} in its place. Takes no memory on a GPU.
+     * {@code products}, {@code convolutions} and all {@code other} operations, {@code libraries} of NVIDIA, each with {@code name},
+     * {@code version} and {@code path}, or a {@code reason} why it is not used, and {@code presets}, one line on what the CUDA
+     * presets for JavaCPP loaded. Takes no memory on a GPU.
      *
      * @throws UnavailableException where the native libraries do not load
      */
     public static String describeCuda() {
-        Natives.loadCuda();
-        return Text.read(Graft::graft_cuda_describe);
+        boolean built = Natives.loadCuda();
+        String presets = built ? PresetLibraries.load() : ""; // before the column looks for the libraries
+        String json = Text.read(Graft::graft_cuda_describe);
+        return built ? json.substring(0, json.length() - 1) + ",\"presets\":" + Text.quoted(presets) + "}" : json;
     }
 
     private static void load(String column) {

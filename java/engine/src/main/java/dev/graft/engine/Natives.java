@@ -37,17 +37,19 @@ final class Natives {
      * The same, and lays the library of the CUDA column beside libgraft, which looks for it there. One that is not on the class
      * path is missed by libgraft, which says so.
      *
+     * @return whether it is on the class path
      * @throws UnavailableException as {@link #load()}, and where the library cannot be unpacked
      */
-    static synchronized void loadCuda() {
+    static synchronized boolean loadCuda() {
         load();
         URL library = Natives.class.getResource(FOLDER + Loader.getPlatform() + "/" + CUDA);
         if (cudaLaid || library == null) {
-            return;
+            return library != null;
         }
         try {
             Loader.cacheResource(library);
             cudaLaid = true;
+            return true;
         } catch (IOException e) {
             throw new UnavailableException(CUDA + " cannot be unpacked: " + e.getMessage(), e);
         }

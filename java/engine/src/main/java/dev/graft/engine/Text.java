@@ -29,6 +29,15 @@ final class Text {
         return new String(text, 0, length, StandardCharsets.UTF_8);
     }
 
+    /** A line of text as JSON has it. */
+    static String quoted(String line) {
+        StringBuilder json = new StringBuilder("\"");
+        for (char c : line.toCharArray()) {
+            json.append(c == '"' || c == '\\' ? "\\" : "").append(c < ' ' ? ' ' : c);
+        }
+        return json.append('"').toString();
+    }
+
     /** A name in direct memory, for calls that must not allocate. */
     static ByteBuffer direct(String name) {
         byte[] bytes = name.getBytes(StandardCharsets.UTF_8);
