@@ -58,6 +58,8 @@ Error no_column(const std::string& name) {
 
 extern "C" {
 
+int64_t graft_calls(void) { return calls; }
+
 const char* graft_version(void) { return GRAFT_BUILD; }
 const char* graft_last_error(void) { return last_error.c_str(); }
 
@@ -262,45 +264,38 @@ int32_t graft_session_write(graft_session* session, const char* input, int64_t a
   });
 }
 
-int32_t graft_session_rows(graft_session* session, int32_t valid, const float* weights, const int64_t* ids) {
-  return guard([&] { checked(session, "session").session->rows(valid, weights, ids); });
+int32_t graft_session_numbers(graft_session* session, const char* name, void** address, int64_t* bytes) {
+  return guard([&] {
+    const auto [at, size] = checked(session, "session").session->numbers(checked(name, "name"));
+    there(address, "address");
+    *there(bytes, "bytes") = static_cast<int64_t>(size);
+    *address = at;
+  });
 }
 
-int32_t graft_session_set(graft_session* session, const char* key, int32_t index, double value) {
-  return guard([&] { checked(session, "session").session->set(checked(key, "key"), index, value); });
+int32_t graft_session_updates(graft_session* session, int64_t count) {
+  return guard([&] { checked(session, "session").session->updates(count); });
 }
 
-int32_t graft_session_run(graft_session* session, int32_t phases) {
-  return guard([&] { checked(session, "session").session->run(phases); });
-}
-
-int32_t graft_session_turn(graft_session* session, int32_t phases, const char* inputs, const int64_t* addresses, const int64_t* bytes,
-                           int32_t count, double* results, int32_t result_count) {
+int32_t graft_session_turn(graft_session* session, int32_t phases, const char* inputs, const int64_t* addresses, const int64_t* bytes, int32_t count) {
   return guard([&] {
     constexpr int kMost = 16;
+    Session& s = *checked(session, "session").session;
     require(count >= 0 && count <= kMost, "a turn takes 0 to ", kMost, " inputs, not ", count);
     std::string names[kMost];
     Session::Next next[kMost];
     const char* at = count > 0 ? there(inputs, "inputs") : "";
+    int given = 0;
     for (int i = 0; i < count; i++) {
       const size_t length = std::strcspn(at, "\n");
       names[i].assign(at, length);
       at += length + (at[length] != 0);
-      require(there(addresses, "addresses")[i] != 0 && there(bytes, "bytes")[i] >= 0, "input ", names[i], ": the address is null or the bytes are negative");
-      next[i] = {names[i].c_str(), reinterpret_cast<const void*>(addresses[i]), static_cast<size_t>(bytes[i])};
+      if (there(addresses, "addresses")[i] == 0) continue;
+      require(there(bytes, "bytes")[i] >= 0, "input ", names[i], ": the bytes are negative");
+      next[given++] = {names[i].c_str(), reinterpret_cast<const void*>(addresses[i]), static_cast<size_t>(bytes[i])};
     }
-    Session& s = *checked(session, "session").session;
-    s.run(phases, next, count);
-    if (result_count != 0) s.results(there(results, "results"), result_count);
+    s.run(phases, next, given);
   });
-}
-
-int32_t graft_session_results(graft_session* session, double* values, int32_t count) {
-  return guard([&] { checked(session, "session").session->results(there(values, "values"), count); });
-}
-
-int32_t graft_session_update_norms(graft_session* session, double* values, int32_t count) {
-  return guard([&] { checked(session, "session").session->update_norms(there(values, "values"), count); });
 }
 
 int32_t graft_session_read(graft_session* session, const char* name, int64_t address, int64_t bytes) {

@@ -19,10 +19,12 @@ struct graft_session { std::shared_ptr<graft::Session> session; };
 namespace graft::api {
 
 inline thread_local std::string last_error;
+inline thread_local int64_t calls = 0;
 
 // Runs a call's body; alone turns exceptions into a status and a message.
 template <class Body>
 int32_t guard(Body body) {
+  calls++;
   try {
     last_error.clear();
     body();

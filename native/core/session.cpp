@@ -1,6 +1,5 @@
 #include "session.h"
 
-#include <cmath>
 #include <cstring>
 #include <mutex>
 
@@ -17,7 +16,8 @@ Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspac
   std::memset(mirror_.data(), 0, mirror_.size());
   new (host_.header) StepHeader();
   for (int i = 0; i < plan_->sizes().losses; i++) host_.loss_weight[i] = 1;
-  rows(plan_->sizes().batch, nullptr, nullptr);
+  host_.header->valid_rows = plan_->sizes().batch;
+  for (int i = 0; i < plan_->sizes().batch; i++) host_.row_weight[i] = 1, host_.row_id[i] = i;
   plan_->device().column->copy_in(block_memory_.address(), mirror_.data(), mirror_.size());
   for (const Step& s : plan_->steps()) {
     Bound b;
@@ -81,63 +81,31 @@ void Session::deliver_inputs() {
   }
 }
 
-void Session::rows(int valid, const float* weights, const int64_t* ids) {
-  const int batch = plan_->sizes().batch;
-  require(valid >= 1 && valid <= batch, "valid rows are ", valid, "; expected 1 to the batch, ", batch);
-  host_.header->valid_rows = valid;
-  for (int i = 0; i < batch; i++) {
-    host_.row_weight[i] = i >= valid ? 0 : weights ? weights[i] : 1;
-    host_.row_id[i] = ids ? ids[i] : i;
-  }
-  dirty_ = true;
-}
-
-void Session::set(const std::string& key, int index, double value) {
+std::pair<void*, size_t> Session::numbers(const std::string& name) const {
   const StepSizes& n = plan_->sizes();
-  require(std::isfinite(value), key, " is ", value, "; expected a finite number");
-  auto entry = [&](float* array, int count) {
-    require(index >= 0 && index < count, key, " of ", index, ": the plan has ", count);
-    array[index] = static_cast<float>(value);
-  };
-  auto whole = [&](double least, double most) {
-    require(std::trunc(value) == value && value >= least && value <= most, key, " is ", value, "; expected a whole number from ", least, " to ", most);
-    return static_cast<int64_t>(value);
-  };
-  if (key == "rate") entry(host_.rate, n.groups);
-  else if (key == "decay") entry(host_.decay, n.groups);
-  else if (key == "anchor") entry(host_.anchor, n.groups);
-  else if (key == "loss_weight") entry(host_.loss_weight, n.losses);
-  else if (key == "seed") host_.header->seed = static_cast<uint64_t>(whole(-0x1p53, 0x1p53));
-  else if (key == "visit") host_.header->visit = static_cast<int32_t>(whole(0, INT32_MAX));
-  else if (key == "normalizer") host_.header->normalizer = static_cast<float>(value);
-  else if (key == "clip") host_.header->clip_norm = static_cast<float>(value);
-  else if (key == "updates") {
-    require(plan_->trainables() != nullptr, "updates: the plan trains nothing");
-    std::unique_lock<std::shared_mutex> hold(plan_->params().lock());
-    check_present();
-    plan_->trainables()->updates = whole(0, 0x1p53);
-  } else {
-    throw Error(GRAFT_INVALID_ARGUMENT, text("the step block has no ", key, "; nearest is ",
-                nearest_name(key, {"rate", "decay", "anchor", "loss_weight", "seed", "visit", "normalizer", "clip", "updates"})));
+  const size_t groups = n.groups, losses = n.losses, batch = n.batch, trainables = n.trainables;
+  StepHeader& h = *host_.header;
+  const std::pair<const char*, std::pair<void*, size_t>> parts[] = {
+      {"seed", {&h.seed, 8}}, {"visit", {&h.visit, 4}}, {"valid_rows", {&h.valid_rows, 4}}, {"normalizer", {&h.normalizer, 4}}, {"clip", {&h.clip_norm, 4}},
+      {"rate", {host_.rate, 4 * groups}}, {"decay", {host_.decay, 4 * groups}}, {"anchor", {host_.anchor, 4 * groups}},
+      {"loss_weight", {host_.loss_weight, 4 * losses}}, {"row_weight", {host_.row_weight, 4 * batch}}, {"row_id", {host_.row_id, 8 * batch}},
+      {"loss", {host_.loss, 4 * losses}}, {"correct", {host_.correct, 4 * losses}}, {"gradient_norm", {host_.gradient_norm, 4}},
+      {"update_norms", {host_.update_norms, 16 * trainables}}};
+  require(name != "update_norms" || plan_->options().update.watch, "the plan's optimizer was compiled without watch=1");
+  std::vector<std::string> names;
+  for (const auto& [key, part] : parts) {
+    if (name == key) return part;
+    names.push_back(key);
   }
-  dirty_ = true;
+  throw Error(GRAFT_INVALID_ARGUMENT, text("the step block has no ", name, "; nearest is ", nearest_name(name, names)));
 }
 
-void Session::results(double* values, int count) const {
-  const int losses = plan_->sizes().losses;
-  require(count == 2 * losses + 1, "results are ", 2 * losses + 1, " numbers, room for ", count, " was given");
-  for (int i = 0; i < losses; i++) {
-    values[i] = host_.loss[i];
-    values[losses + i] = host_.correct[i];
-  }
-  values[2 * losses] = host_.gradient_norm[0];
-}
-
-void Session::update_norms(double* values, int count) const {
-  const int n = plan_->sizes().trainables;
-  require(plan_->options().update.watch, "the plan's optimizer was compiled without watch=1");
-  require(count == 2 * n, "update norms are ", 2 * n, " numbers, room for ", count, " was given");
-  for (int i = 0; i < 2 * n; i++) values[i] = std::sqrt(host_.update_norms[i]);
+void Session::updates(int64_t count) {
+  require(plan_->trainables() != nullptr, "updates: the plan trains nothing");
+  require(count >= 0 && count <= int64_t{1} << 53, "updates is ", count, "; expected a number from 0 to 2^53");
+  std::unique_lock<std::shared_mutex> hold(plan_->params().lock());
+  check_present();
+  plan_->trainables()->updates = count;
 }
 
 void Session::read(const std::string& name, void* host, size_t bytes) {

@@ -24,18 +24,19 @@ class Session {
   Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspace);
 
   void write(const std::string& input, const void* host, size_t bytes);
-  void rows(int valid, const float* weights, const int64_t* ids);
-  void set(const std::string& key, int index, double value);
+  // Part of the step block on the host, and its bytes: read by every run or left by the last one. The caller writes it between runs.
+  std::pair<void*, size_t> numbers(const std::string& name) const;
+  // Updates made so far, for all plans of the parameters.
+  void updates(int64_t count);
   // An input of the next run: its name and memory of the host of as many bytes as it has.
   struct Next {
     const char* input;
     const void* host;
     size_t bytes;
   };
-  // Runs the phases. The next run's inputs are taken meanwhile by columns that enqueue, afterwards by the others.
+  // Runs the phases. The next run's inputs are taken meanwhile by columns that enqueue, afterwards by the others; where a loss is not
+  // finite they are left, so that what the run read is still there to be looked at.
   void run(int phases, const Next* next = nullptr, int count = 0);
-  void results(double* values, int count) const;
-  void update_norms(double* values, int count) const;
   void read(const std::string& name, void* host, size_t bytes);
   int64_t size(const std::string& name) const { return plan_->readable(name).type.count(); }
   // Name of the first value that is not finite, or "".
@@ -72,6 +73,7 @@ class Session {
   void record(int phases);
   void run_diagnosed(int phases);
   void take(const Next* next, int count);
+  bool finite() const;  // the losses of the last run
   void deliver_inputs();  // what was written goes to where the steps read it
   std::string run_and_look(int i);
   std::string nonfinite(const Operand& x);
@@ -89,7 +91,6 @@ class Session {
   Buffer block_memory_;
   HostBuffer mirror_;  // the step block on the host
   StepBlock host_, block_;
-  bool dirty_ = true;
   uint64_t bound_generation_ = 0;
   std::optional<uint64_t> forms_version_;  // of the store, for which the plan's forms are known to be current
   std::vector<void*> bound_plain_;

@@ -72,12 +72,13 @@ void Session::build_stale_forms() {
 }
 
 void Session::prepare_run(int phases) {
+  const int valid = host_.header->valid_rows, batch = plan_->sizes().batch;
+  require(valid >= 1 && valid <= batch, "valid rows are ", valid, "; expected 1 to the batch, ", batch);
   check_present();
   if (phases & GRAFT_UPDATE) {
     require(plan_->options().optimizer, "the plan was compiled without an optimizer: it cannot update");
     require(plan_->trainables() != nullptr, "the plan trains nothing: it cannot update");
     host_.header->update = plan_->trainables()->updates + 1;
-    dirty_ = true;
   }
   if (const auto& t = plan_->trainables(); t && phases & GRAFT_GRADIENTS) {
     if (plan_->options().accumulate && t->dirty) t->gradients.clear();
@@ -88,8 +89,7 @@ void Session::prepare_run(int phases) {
     const bool judged = (phases & GRAFT_FORWARD) && (phases & GRAFT_UPDATE);
     host_.header->judged_losses = judged ? plan_->sizes().losses : 0;
   } else {
-    if (dirty_) column.copy_in(block_memory_.address(), mirror_.data(), StepBlock::written_bytes(plan_->sizes()));
-    dirty_ = false;
+    column.copy_in(block_memory_.address(), mirror_.data(), StepBlock::written_bytes(plan_->sizes()));
   }
   if (!bound()) bind();
   deliver_inputs();
@@ -98,10 +98,9 @@ void Session::prepare_run(int phases) {
 // An update with the gradients of a loss that is not finite would spoil every tensor and hide where it began.
 bool Session::losses_finite() {
   Column& column = *plan_->device().column;
-  const int losses = plan_->sizes().losses;
   column.synchronize();
-  column.copy_out(host_.loss, block_.loss, sizeof(float) * losses);
-  return std::all_of(host_.loss, host_.loss + losses, [](float loss) { return std::isfinite(loss); });
+  column.copy_out(host_.loss, block_.loss, sizeof(float) * plan_->sizes().losses);
+  return finite();
 }
 
 void Session::fetch_results() {
@@ -112,8 +111,7 @@ void Session::fetch_results() {
 
 // What of the phases took place, now that the results are there.
 int Session::judge(int phases) {
-  const int losses = host_.header->judged_losses;
-  if (std::all_of(host_.loss, host_.loss + losses, [](float loss) { return std::isfinite(loss); })) return phases;
+  if (host_.header->judged_losses == 0 || finite()) return phases;
   plan_->trainables()->dirty = true;
   return phases & ~GRAFT_UPDATE;
 }
@@ -207,10 +205,12 @@ void Session::take(const Next* next, int count) {
 void Session::run(int phases, const Next* next, int count) {
   const auto step = [this](int i) { plan_->steps()[i].kernel->run(steps_[i].args); };
   for (int i = 0; i < count; i++) checked_input(next[i].input, next[i].bytes);  // before anything runs
+  const bool judged = phases & GRAFT_FORWARD;
   if (!plan_->device().column->enqueues() || !diagnosis_.graph || diagnosis_.sync || diagnosis_.nan) {
     if (diagnosis_.sync || diagnosis_.nan) run_diagnosed(phases);
     else execute(phases, step);
-    return take(next, count);
+    if (!judged || finite()) take(next, count);
+    return;
   }
   require(phases > 0 && phases <= GRAFT_STEP, "phases are ", phases, "; expected a set of GRAFT_FORWARD, GRAFT_GRADIENTS, GRAFT_UPDATE");
   hold([&] {
@@ -222,8 +222,14 @@ void Session::run(int phases, const Next* next, int count) {
     warm_[phases] = true;  // kernels are loaded when they are launched first, which a recording may not do
     take(next, count);
     column.synchronize();
+    if (judged && !finite())
+      for (Inlet& inlet : inlets_) inlet.waiting = false;  // what was taken meanwhile
     finish_run(judge(phases));
   });
+}
+
+bool Session::finite() const {
+  return std::all_of(host_.loss, host_.loss + plan_->sizes().losses, [](float loss) { return std::isfinite(loss); });
 }
 
 // Where a run cannot be recorded its steps are enqueued each time, which is slower and said so.

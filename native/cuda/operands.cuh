@@ -128,6 +128,13 @@ bool aligned_for_four(const T* first, const More*... more) {
   return reinterpret_cast<uintptr_t>(first) % (4 * sizeof(T)) == 0 && aligned_for_four(more...);
 }
 
+// Whether this run updates nothing, as a loss that it is judged by is not finite.
+__device__ inline bool left_out(const StepBlock& step) {
+  bool out = false;
+  for (int i = 0; i < step.header->judged_losses; i++) out = out || !isfinite(step.loss[i]);
+  return out;
+}
+
 // Functors are read where the launch put them (__grid_constant__), never copied into a thread's own memory.
 
 // f(i, count, whole) for every run of four of n elements.

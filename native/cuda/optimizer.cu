@@ -111,13 +111,6 @@ __device__ __forceinline__ void update_four(const Update& u, const Rates& r, int
   }
 }
 
-// Whether this run updates nothing, as a loss that it is judged by is not finite.
-__device__ inline bool left_out(const StepBlock& step) {
-  bool out = false;
-  for (int i = 0; i < step.header->judged_losses; i++) out = out || !isfinite(step.loss[i]);
-  return out;
-}
-
 template <bool kAdam>
 __global__ void __launch_bounds__(kThreads) update(const __grid_constant__ Update u) {
   if (left_out(u.step)) return;

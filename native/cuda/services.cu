@@ -69,6 +69,15 @@ struct Fold {
   }
 };
 
+// Gradients that were added up, once an update has used them: where it was left out they stay to be looked at.
+struct Clear {
+  StepBlock step;  // of nulls: clears in any case
+  float* x;
+  __device__ void operator()(int64_t i) const {
+    if (!step.header || !left_out(step)) x[i] = 0;
+  }
+};
+
 template <class T>
 __global__ void __launch_bounds__(kThreads) nonfinite(const T* x, int64_t n, unsigned long long* count) {
   const int64_t i = global_thread();
@@ -160,8 +169,9 @@ std::unique_ptr<Kernel> make_service(const Device& d, const ServiceRequest& r) {
     case Service::Sum:
     case Service::Accumulate: return wide ? sum<float>(d, r) : narrow ? sum<Bf16>(d, r) : nullptr;
     case Service::Zero: {
-      const size_t bytes = r.outputs[0].bytes();
-      return own(d, "zero", 0, [=, &d](const Args& a) { check(cudaMemsetAsync(a.out[0], 0, bytes, d.stream), "clearing memory"); });
+      if (!wide) return nullptr;
+      const int64_t n = r.outputs[0].count();
+      return own(d, "zero", 0, [=, &d](const Args& a) { over_all(d, n, Clear{a.step ? *a.step : StepBlock{}, static_cast<float*>(a.out[0])}); });
     }
     case Service::FoldBatchNorm: return wide ? fold(d, r) : nullptr;
     case Service::GatherRows:

@@ -56,6 +56,8 @@ typedef struct graft_session graft_session;
 GRAFT_API const char *graft_version(void);
 /* One line about the calling thread's last failed call; valid until its next call. */
 GRAFT_API const char *graft_last_error(void);
+/* Calls of this interface by the calling thread so far that can fail: what a step costs a caller. */
+GRAFT_API int64_t graft_calls(void);
 
 /* Opens a column ("cpu", "cuda" or "cuda:N" for the GPU that CUDA counts as N, or "reference") with `lanes` teams of `threads` threads
  * each; a lane runs one plan at a time. A GPU needs libgraft_cuda.so beside this library; where it, a driver or the GPU is missing the
@@ -143,21 +145,23 @@ GRAFT_API int32_t graft_session_create(graft_plan *plan, graft_workspace *worksp
 GRAFT_API void graft_session_close(graft_session *session);
 /* Copies an input; `address` is host memory of `bytes` bytes in the input's own type. */
 GRAFT_API int32_t graft_session_write(graft_session *session, const char *input, int64_t address, int64_t bytes);
-/* Rows of the next runs: the first `valid` of the batch count; weights (batch long) and ids may be null: 1 and the row's number. */
-GRAFT_API int32_t graft_session_rows(graft_session *session, int32_t valid, const float *weights, const int64_t *ids);
-/* Sets a number of the step block: "rate", "decay", "anchor" (index = group), "loss_weight" (index = loss), "seed", "visit",
- * "normalizer" (rows that the mean is over; 0 = this run's own), "clip", "updates" (made so far; Adam's bias correction). */
-GRAFT_API int32_t graft_session_set(graft_session *session, const char *key, int32_t index, double value);
-/* Runs phases (bit set). Returns when done. Where a loss of the run is not finite, its update is left out. */
-GRAFT_API int32_t graft_session_run(graft_session *session, int32_t phases);
-/* graft_session_run, graft_session_write and graft_session_results in one call: runs the phases, takes `count` inputs of the next run (on
- * a GPU while this one runs; `inputs` names one a line), and gives the results of this run where result_count is not 0. */
+/* Memory of the host that belongs to the session, its part `name` of the step block: what differs from run to run and what the last run
+ * came to. It may be read and written while no call of the session is running, until the session is closed. Read by every run:
+ *   rate, decay, anchor   float per group        loss_weight   float per loss, at first 1
+ *   valid_rows            int32: the first so many rows of the batch count; row_weight of the others must be 0
+ *   row_weight, row_id    float, at first 1, and int64, at first the row's number, per row of the batch
+ *   seed, visit           uint64, int32          clip          float, 0 = no limit
+ *   normalizer            float: rows that the mean is over; 0 = this run's own
+ * Left by a run: loss and correct (float per loss), gradient_norm (float, before clipping) and, with the optimizer's setting watch=1,
+ * update_norms (two doubles a trainable in the order of the train lines: sums of squares of the last update and of the weight). */
+GRAFT_API int32_t graft_session_numbers(graft_session *session, const char *name, void **address, int64_t *bytes);
+/* Says how many updates were made so far (Adam's bias correction), for all plans of the parameters. */
+GRAFT_API int32_t graft_session_updates(graft_session *session, int64_t count);
+/* Runs phases (bit set). Returns when done. Where a loss of the run is not finite, its update is left out. Takes inputs of the next run (on
+ * a GPU while this one runs) from `count` addresses of host memory; `inputs` names one a line, an address of 0 leaves its input as
+ * it is. Where a loss is not finite they are not taken. One call is a whole step. */
 GRAFT_API int32_t graft_session_turn(graft_session *session, int32_t phases, const char *inputs, const int64_t *addresses, const int64_t *bytes,
-                                     int32_t count, double *results, int32_t result_count);
-/* Results of the last run: loss per loss node, then correct rows per loss node, then the gradient norm before clipping. */
-GRAFT_API int32_t graft_session_results(graft_session *session, double *values, int32_t count);
-/* With optimizer option watch=1: |update| and |weight| of the last update, per trainable in the order of the train lines. */
-GRAFT_API int32_t graft_session_update_norms(graft_session *session, double *values, int32_t count);
+                                     int32_t count);
 /* Reads an output, a kept value, "gradient:NAME" of a trainable or of a kept value, as F32 (I32 for integer values). */
 GRAFT_API int32_t graft_session_read(graft_session *session, const char *name, int64_t address, int64_t bytes);
 GRAFT_API int32_t graft_session_size(graft_session *session, const char *name, int64_t *count);

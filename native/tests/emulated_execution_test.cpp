@@ -201,6 +201,21 @@ void overlapped(Harness& harness) {
 }
 
 void left_out(Harness& harness) {
+  for (auto device : {cuda(), reference_device(), cpu_device()})
+    harness.test(text("after a loss that is not finite the next run still reads the inputs of this one: ", device->column->name()), [&] {
+      Net net(device);
+      network(net);
+      Bench bench(net, kPlain);
+      for (int i = 0; i < 2; i++) bench.run(GRAFT_STEP);
+      std::vector<float> bad = net.values("bad", 4 * 6 * 6 * 3), sound = net.values("sound", 4 * 6 * 6 * 3);
+      bad[7] = NAN;
+      bench.session.write("x", bad.data(), 4 * bad.size());
+      const Session::Next next{"x", sound.data(), 4 * sound.size()};
+      bench.session.run(GRAFT_STEP, &next, 1);
+      harness.expect(std::isnan(bench.loss()), "the loss is ", bench.loss());
+      const std::string found = bench.session.find_nonfinite(GRAFT_FORWARD);
+      harness.expect(found == "x", "expected x, got \"", found, "\"");
+    });
   for (const char* graph : {"0", "1"})
     for (const char* accumulate : {"accumulate 0", "accumulate 1"})
       harness.test(text("a step whose loss is not finite updates nothing, the next one does: GRAFT_GRAPH=", graph, ", ", accumulate), [&] {
@@ -218,6 +233,7 @@ void left_out(Harness& harness) {
         net.write("head.bias", {NAN, 0, 0});
         bench.run(GRAFT_STEP);
         harness.expect(std::isnan(bench.loss()), "the loss is ", bench.loss());
+        harness.expect(std::isnan(bench.read("gradient:head.bias")[0]), "the gradients are gone before anybody could look at them");
         for (const char* name : {"c.weight", "head.weight"}) harness.expect(net.read(name) == sound.read(name), name, " changed");
         net.params->read_moment("head.bias", 1, after.data(), 3);
         bench.session.update_norms(norms_after.data(), 6);
@@ -243,6 +259,30 @@ void memory(Harness& harness) {
     net.device->column->release(p, taken);
     Session(plan, std::make_shared<Workspace>(net.device)).run(GRAFT_FORWARD);
   });
+}
+
+void growth(Harness& harness) {
+  // A session of little memory in a workspace, and how much of the device's memory another takes in parts of the workspace's.
+  for (const char* what : {"both fit", "the larger alone fits", "not even the larger fits"})
+    harness.test(text("a workspace is asked for more, and ", what), [&] {
+      Net net(cuda());
+      network(net);
+      Bench bench(net, kPlain);
+      bench.run(GRAFT_STEP);
+      Column& column = *net.device->column;
+      const size_t small = size_t{8} << 20, large = size_t{12} << 20;
+      bench.workspace->reserve(small);
+      const size_t leave = what[0] == 'b' ? 2 * large : what[0] == 't' ? 3 * small / 4 : small / 4;
+      const size_t taken = column.available_bytes() - leave;
+      void* p = column.allocate(taken);
+      if (what[0] == 'n') harness.expect_error("MiB", [&] { bench.workspace->reserve(large); });
+      else bench.workspace->reserve(large);
+      harness.expect(bench.workspace->bytes() == (what[0] == 'n' ? small : large), "the workspace has ", bench.workspace->bytes(), " bytes");
+      bench.feed();
+      bench.run(GRAFT_STEP);
+      harness.expect(std::isfinite(bench.loss()), "the loss is ", bench.loss());
+      column.release(p, taken);
+    });
 }
 
 void calls(Harness& harness) {
@@ -335,6 +375,7 @@ int main(int argc, char** argv) {
   overlapped(harness);
   left_out(harness);
   memory(harness);
+  growth(harness);
   calls(harness);
   faults(harness);
   return harness.finish();

@@ -63,7 +63,6 @@ int main(int argc, char** argv) {
   int64_t needed = 0, dims[] = {2, 3}, big[] = {INT64_MAX, 2}, negative[] = {2, -3};
   int32_t value = 0, rank = 0, order[] = {0, 1}, twice[] = {0, 0}, far[] = {99};
   float f[12] = {};
-  double d[3] = {};
   const int64_t there = reinterpret_cast<int64_t>(f);
 
   graft_device* device = nullptr;
@@ -133,23 +132,24 @@ int main(int argc, char** argv) {
   refuses("session write: null address", "the address is null", graft_session_write(w.session, "x", 0, 24));
   refuses("session write: negative bytes", "bytes are negative", graft_session_write(w.session, "x", there, -24));
   refuses("session write: null name", "input is null", graft_session_write(w.session, nullptr, there, 24));
-  refuses("session rows: null session", "session is null", graft_session_rows(nullptr, 1, nullptr, nullptr));
-  refuses("session set: null key", "key is null", graft_session_set(w.session, nullptr, 0, 1));
-  refuses("session set: far index", "rate of 2147483647", graft_session_set(w.session, "rate", INT_MAX, 1));
-  refuses("session set: updates of a plan that trains nothing", "the plan trains nothing", graft_session_set(w.session, "updates", 0, 1));
-  refuses("session run: no such phase", "phases are 16", graft_session_run(w.session, 16));
-  refuses("session run: update without an optimizer", "compiled without an optimizer", graft_session_run(w.session, GRAFT_UPDATE));
-  refuses("session results: null", "values is null", graft_session_results(w.session, nullptr, 1));
-  refuses("session results: wrong count", "results are 1 numbers, room for 3", graft_session_results(w.session, d, 3));
-  const int64_t addresses[] = {there}, none[] = {0}, few[] = {12}, all[] = {24};
-  refuses("session turn: null names", "inputs is null", graft_session_turn(w.session, 1, nullptr, addresses, all, 1, nullptr, 0));
-  refuses("session turn: null addresses", "addresses is null", graft_session_turn(w.session, 1, "x", nullptr, all, 1, nullptr, 0));
-  refuses("session turn: a null address", "input x: the address is null", graft_session_turn(w.session, 1, "x", none, all, 1, nullptr, 0));
-  refuses("session turn: negative count", "0 to 16 inputs, not -1", graft_session_turn(w.session, 1, "x", addresses, all, -1, nullptr, 0));
-  refuses("session turn: wrong bytes", "takes 24 bytes, 12 came", graft_session_turn(w.session, 1, "x", addresses, few, 1, nullptr, 0));
-  refuses("session turn: too few names", "no input ; the plan has: x", graft_session_turn(w.session, 1, "", addresses, all, 1, nullptr, 0));
-  refuses("session turn: null results", "results is null", graft_session_turn(w.session, 1, nullptr, nullptr, nullptr, 0, nullptr, 1));
-  refuses("session norms: null", "values is null", graft_session_update_norms(w.session, nullptr, 0));
+  void* at = nullptr;
+  refuses("session numbers: null session", "session is null", graft_session_numbers(nullptr, "rate", &at, &needed));
+  refuses("session numbers: null name", "name is null", graft_session_numbers(w.session, nullptr, &at, &needed));
+  refuses("session numbers: no such part", "no ratio; nearest is rate", graft_session_numbers(w.session, "ratio", &at, &needed));
+  refuses("session numbers: null address", "address is null", graft_session_numbers(w.session, "rate", nullptr, &needed));
+  refuses("session numbers: null bytes", "bytes is null", graft_session_numbers(w.session, "rate", &at, nullptr));
+  refuses("session updates: of a plan that trains nothing", "the plan trains nothing", graft_session_updates(w.session, 1));
+  const int64_t addresses[] = {there}, none[] = {0}, few[] = {12}, below[] = {-24}, all[] = {24};
+  refuses("session turn: null session", "session is null", graft_session_turn(nullptr, 1, nullptr, nullptr, nullptr, 0));
+  refuses("session turn: no such phase", "phases are 16", graft_session_turn(w.session, 16, nullptr, nullptr, nullptr, 0));
+  refuses("session turn: update without an optimizer", "compiled without an optimizer", graft_session_turn(w.session, GRAFT_UPDATE, nullptr, nullptr, nullptr, 0));
+  refuses("session turn: null names", "inputs is null", graft_session_turn(w.session, 1, nullptr, addresses, all, 1));
+  refuses("session turn: null addresses", "addresses is null", graft_session_turn(w.session, 1, "x", nullptr, all, 1));
+  refuses("session turn: null bytes", "bytes is null", graft_session_turn(w.session, 1, "x", addresses, nullptr, 1));
+  refuses("session turn: negative bytes", "input x: the bytes are negative", graft_session_turn(w.session, 1, "x", addresses, below, 1));
+  refuses("session turn: negative count", "0 to 16 inputs, not -1", graft_session_turn(w.session, 1, "x", addresses, all, -1));
+  refuses("session turn: wrong bytes", "takes 24 bytes, 12 came", graft_session_turn(w.session, 1, "x", addresses, few, 1));
+  refuses("session turn: too few names", "no input ; the plan has: x", graft_session_turn(w.session, 1, "", addresses, all, 1));
   refuses("session read: null address", "the address is null", graft_session_read(w.session, "y", 0, 32));
   refuses("session read: wrong bytes", "is 32 bytes, room for 12", graft_session_read(w.session, "y", there, 12));
   refuses("session size: null count", "count is null", graft_session_size(w.session, "y", nullptr));
@@ -165,14 +165,16 @@ int main(int argc, char** argv) {
     harness.expect(whole.back() == 0 && whole[needed - 2] == '}', "the text is not whole");
     harness.expect(graft_plan_describe(w.plan, nullptr, 0, &needed) == GRAFT_OK, "no text at all is a way to ask for the size");
   });
-  harness.test("a turn runs on what was written, gives the results and leaves the next input", [&] {
+  harness.test("a turn runs on what was written and leaves the next input", [&] {
     const float first[6] = {1, 2, 3, 4, 5, 6}, second[6] = {7, 8, 9, 10, 11, 12};
     const int64_t next[] = {reinterpret_cast<int64_t>(second)};
     float y[8] = {};
     harness.expect(graft_session_write(w.session, "x", reinterpret_cast<int64_t>(first), 24) == GRAFT_OK, graft_last_error());
-    harness.expect(graft_session_turn(w.session, GRAFT_FORWARD, "x", next, all, 1, d, 1) == GRAFT_OK, graft_last_error());
+    harness.expect(graft_session_turn(w.session, GRAFT_FORWARD, "x", next, all, 1) == GRAFT_OK, graft_last_error());
     harness.expect(graft_session_read(w.session, "y", reinterpret_cast<int64_t>(y), 32) == GRAFT_OK && y[0] == 1, "y begins with ", y[0]);
-    harness.expect(graft_session_turn(w.session, GRAFT_FORWARD, nullptr, nullptr, nullptr, 0, nullptr, 0) == GRAFT_OK, graft_last_error());
+    const int64_t before = graft_calls();
+    harness.expect(graft_session_turn(w.session, GRAFT_FORWARD, "x", none, all, 1) == GRAFT_OK, graft_last_error());
+    harness.expect(graft_calls() == before + 1, "a turn is counted as ", graft_calls() - before);
     harness.expect(graft_session_read(w.session, "y", reinterpret_cast<int64_t>(y), 32) == GRAFT_OK && y[0] == 7, "y begins with ", y[0]);
   });
   harness.test("closing nothing does nothing", [&] {
@@ -191,7 +193,7 @@ int main(int argc, char** argv) {
     order->device = nullptr;
     order->params = nullptr;
     order->plan = nullptr;
-    harness.expect(graft_session_run(order->session, GRAFT_FORWARD) == GRAFT_OK, graft_last_error());
+    harness.expect(graft_session_turn(order->session, GRAFT_FORWARD, nullptr, nullptr, nullptr, 0) == GRAFT_OK, graft_last_error());
   });
   harness.test("a success clears the last message", [&] {
     graft_device_open(nullptr, 1, 1, nullptr);

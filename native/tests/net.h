@@ -5,7 +5,7 @@
 
 #include "graph.h"
 #include "harness.h"
-#include "session.h"
+#include "set_numbers.h"
 
 namespace graft::test {
 
@@ -115,7 +115,7 @@ class Bench {
   Net& net;
   std::shared_ptr<Plan> plan;
   std::shared_ptr<Workspace> workspace;
-  Session session;
+  NumberedSession session;
 };
 
 // Steps of these operations and passes, "" for any.

@@ -151,14 +151,15 @@ void results(Harness& harness) {
     harness.expect_error("input x [4, 6, 6, 3] of f32 takes 1728 bytes, 48 came", [&] { bench.session.write("x", x, 48); });
     harness.expect_error("this plan keeps no value logit; nearest is logits", [&] { bench.read("logit"); });
     harness.expect_error("value logits [4, 3] is 48 bytes, room for 4", [&] { bench.session.read("logits", x, 4); });
-    for (int rows : {0, 5, -1}) harness.expect_error("expected 1 to the batch, 4", [&] { bench.session.rows(rows, nullptr, nullptr); });
-    harness.expect_error("the step block has no lr; nearest is", [&] { bench.session.set("lr", 0, 1); });
-    harness.expect_error("rate of 1: the plan has 1", [&] { bench.session.set("rate", 1, 1); });
-    for (const char* key : {"rate", "seed", "visit", "updates"})
-      harness.expect_error(text(key, " is nan; expected a finite number"), [&] { bench.session.set(key, 0, NAN); });
-    harness.expect_error("visit is 1e+10; expected a whole number", [&] { bench.session.set("visit", 0, 1e10); });
+    for (int rows : {0, 5, -1}) {
+      *static_cast<int32_t*>(bench.session.numbers("valid_rows").first) = rows;
+      harness.expect_error("expected 1 to the batch, 4", [&] { bench.run(GRAFT_FORWARD); });
+    }
+    bench.session.rows(4, nullptr, nullptr);
+    harness.expect_error("the step block has no lr; nearest is", [&] { bench.session.numbers("lr"); });
+    for (int64_t count : {int64_t{-1}, INT64_MAX}) harness.expect_error("expected a number from 0 to 2^53", [&] { bench.session.updates(count); });
     for (int phases : {0, 8, -1}) harness.expect_error("phases are", [&] { bench.run(phases); });
-    harness.expect_error("without watch=1", [&] { double n[6]; bench.session.update_norms(n, 6); });
+    harness.expect_error("without watch=1", [&] { bench.session.numbers("update_norms"); });
   });
 }
 
@@ -207,6 +208,7 @@ void diagnosis(Harness& harness) {
         net.write("head.bias", {NAN, 0, 0});
         bench.run(GRAFT_STEP);
         harness.expect(std::isnan(bench.loss()), "the loss is ", bench.loss());
+        harness.expect(std::isnan(bench.read("gradient:head.bias")[0]), "the gradients are gone before anybody could look at them");
         for (const char* name : {"c.weight", "head.weight"}) harness.expect(net.read(name) == sound.read(name), name, " changed");
         std::string found = bench.session.find_nonfinite(GRAFT_STEP);
         harness.expect(found == "head.bias", "expected head.bias, got \"", found, "\"");

@@ -6,6 +6,7 @@ import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.nio.LongBuffer;
+import org.bytedeco.javacpp.Pointer;
 
 /**
  * One input of a session. Writing copies all rows of the batch, row-major, in the input's own type; rows beyond the valid
@@ -20,11 +21,19 @@ public final class PlanInput {
     private final Input input;
     private final long count;
     private final ByteBuffer key;
+    private final int place;
     private Buffer staging;
+    private Buffer aheadStaging;
+    // The latest buffers that went ahead, and where they are: loaders use few of them again and again.
+    private final Buffer[] known = new Buffer[4];
+    private final long[] knownAt = new long[known.length];
+    private int oldest;
 
-    PlanInput(Session session, Input input, int batch) {
+    /** @param place among the inputs of the graph */
+    PlanInput(Session session, Input input, int batch, int place) {
         this.session = session;
         this.input = input;
+        this.place = place;
         this.key = Text.direct(input.name());
         long n = 1;
         for (long d : input.dims()) {
@@ -149,6 +158,48 @@ public final class PlanInput {
         }
     }
 
+    /**
+     * Writes an F32 input of the run after the coming one, which takes it: no call of its own, and on a GPU the coming run computes
+     * meanwhile. The buffer must stay as it is until that run has returned. Where the coming run fails or a loss of it is not finite
+     * nothing is taken; another writeAhead before it replaces what was to be taken.
+     */
+    public void writeAhead(FloatBuffer values) {
+        check(values.remaining(), DType.F32);
+        Direct.require(name(), values, values.order());
+        ahead(values, Float.BYTES);
+    }
+
+    /** Writes an I32 input of the run after the coming one, see {@link #writeAhead(FloatBuffer)}; the array may be changed at once. */
+    public void writeAhead(int[] values) {
+        check(values.length, DType.I32);
+        if (aheadStaging == null) {
+            aheadStaging = Direct.bytes(bytes()).asIntBuffer();
+        }
+        ahead(((IntBuffer) aheadStaging).put(0, values), Integer.BYTES);
+    }
+
+    private void ahead(Buffer values, int width) {
+        session.handle.enterAlone();
+        try {
+            session.ahead(place, address(values) + (long) values.position() * width);
+        } finally {
+            session.handle.exit();
+        }
+    }
+
+    private long address(Buffer values) {
+        for (int i = 0; i < known.length; i++) {
+            if (known[i] == values) {
+                return knownAt[i];
+            }
+        }
+        int at = oldest;
+        oldest = (oldest + 1) % known.length;
+        known[at] = values;
+        knownAt[at] = new Pointer(values).address();
+        return knownAt[at];
+    }
+
     private void send(Buffer values) {
         session.handle.enterAlone();
         try {
@@ -172,7 +223,7 @@ public final class PlanInput {
         Status.check(status);
     }
 
-    private long bytes() {
+    long bytes() {
         return count * input.dtype().bytes();
     }
 

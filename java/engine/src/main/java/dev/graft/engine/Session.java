@@ -1,13 +1,20 @@
 package dev.graft.engine;
 
 import dev.graft.engine.binding.global.Graft;
+import java.nio.ByteBuffer;
 import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /**
  * A plan bound to memory, with the numbers that vary from step to step. Write the inputs, set numbers, run, read.
+ *
+ * <p>A run is one native call. Numbers and results lie in memory that Java reads and writes itself, and with
+ * {@link PlanInput#writeAhead} the inputs of the next run travel in that call too, on a GPU while it computes.
  *
  * <p>One thread at a time: a second one at the same moment gets an {@link IllegalStateException}, as does any use after
  * close. Running, setting numbers and reading results allocates nothing.
@@ -17,14 +24,33 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
     private final List<String> losses;
     private final Map<String, PlanInput> inputs = new HashMap<>();
     private final Map<String, PlanOutput> outputs = new HashMap<>();
-    private final DoubleBuffer results;
+    private final FloatBuffer loss;
+    private final FloatBuffer correct;
+    private final FloatBuffer gradientNorm;
+    private final DoubleBuffer updateNorms;
+    // Of all inputs: names, one a line; addresses of what is ahead, 0 where nothing is; bytes.
+    private final ByteBuffer names;
+    private final LongBuffer addresses;
+    private final LongBuffer sizes;
+    private boolean ahead;
 
     Session(Plan.Compiled plan, Workspace workspace) {
         super(plan, workspace);
         options = plan.options();
         losses = plan.graph().losses();
-        results = Direct.bytes((2L * losses.size() + 1) * Double.BYTES).asDoubleBuffer();
-        plan.graph().inputs().forEach(i -> inputs.put(i.name(), new PlanInput(this, i, options.batch())));
+        loss = part("loss").asFloatBuffer();
+        correct = part("correct").asFloatBuffer();
+        gradientNorm = part("gradient_norm").asFloatBuffer();
+        updateNorms = options.watch() ? part("update_norms").asDoubleBuffer() : null;
+        List<Input> all = plan.graph().inputs();
+        names = Text.direct(all.stream().map(Input::name).collect(Collectors.joining("\n")));
+        addresses = Direct.bytes((long) all.size() * Long.BYTES).asLongBuffer();
+        sizes = Direct.bytes((long) all.size() * Long.BYTES).asLongBuffer();
+        for (Input i : all) {
+            PlanInput input = new PlanInput(this, i, options.batch(), inputs.size());
+            sizes.put(inputs.size(), input.bytes());
+            inputs.put(i.name(), input);
+        }
     }
 
     /**
@@ -66,10 +92,20 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
     private void run(int phases) {
         handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_run(pointer, phases));
+            Status.check(Graft.graft_session_turn(pointer, phases, names, addresses, sizes, ahead ? addresses.capacity() : 0));
         } finally {
+            for (int i = 0; ahead && i < addresses.capacity(); i++) {
+                addresses.put(i, 0);
+            }
+            ahead = false;
             handle.exit();
         }
+    }
+
+    /** The coming run takes this input for the run after it. For a thread that has entered. */
+    void ahead(int input, long address) {
+        addresses.put(input, address);
+        ahead = true;
     }
 
     /** The first loss of the last run; see {@link #loss(int)}. */
@@ -79,7 +115,7 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
 
     /** A loss of the last run, before its weight in the sum; index as in {@link Graph#losses()}. */
     public double loss(int index) {
-        return result(index, index, losses.size());
+        return result(loss, index);
     }
 
     /** Rows of the last run whose largest logit is the target, by weight, of the first loss. */
@@ -89,22 +125,21 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
 
     /** Rows of the last run whose largest logit is the target, by weight; index as in {@link Graph#losses()}. */
     public double correct(int index) {
-        return result(losses.size() + index, index, losses.size());
+        return result(correct, index);
     }
 
     /** Norm of all gradients together at the last update, before clipping; in plans compiled with clip, else 0. */
     public double gradientNorm() {
-        return result(2 * losses.size(), 0, 1);
+        return result(gradientNorm, 0);
     }
 
-    private double result(int at, int index, int count) {
-        if (index < 0 || index >= count) {
+    private double result(FloatBuffer results, int index) {
+        if (index < 0 || index >= results.capacity()) {
             throw new IllegalArgumentException("loss " + index + " does not exist; the plan's losses are " + losses);
         }
         handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_results(pointer, results, results.capacity()));
-            return results.get(at);
+            return results.get(index);
         } finally {
             handle.exit();
         }
@@ -142,10 +177,15 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
 
     /** Sizes of the last update, in plans compiled with watch: |update| and |weight| of each trainable, in their order. */
     public double[] updateNorms() {
-        double[] norms = new double[2 * options.trainables().size()];
+        if (updateNorms == null) {
+            throw new IllegalArgumentException("the plan was compiled without watch: it does not measure its updates");
+        }
+        double[] norms = new double[updateNorms.capacity()];
         handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_update_norms(pointer, norms, norms.length));
+            for (int i = 0; i < norms.length; i++) {
+                norms[i] = Math.sqrt(updateNorms.get(i));
+            }
         } finally {
             handle.exit();
         }

@@ -3,36 +3,39 @@ package dev.graft.engine;
 import dev.graft.engine.binding.global.Graft;
 import dev.graft.engine.binding.graft_session;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.nio.LongBuffer;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Pointer;
 
 /**
  * The numbers of a {@link Session} that may change from step to step, without another compile: rates and decays per group,
  * weights of rows and losses, what random numbers are keyed by. Each holds until it is set again.
  */
 public abstract sealed class StepNumbers permits Session {
-    private static final ByteBuffer RATE = Text.direct("rate");
-    private static final ByteBuffer DECAY = Text.direct("decay");
-    private static final ByteBuffer ANCHOR = Text.direct("anchor");
-    private static final ByteBuffer LOSS_WEIGHT = Text.direct("loss_weight");
-    private static final ByteBuffer SEED = Text.direct("seed");
-    private static final ByteBuffer VISIT = Text.direct("visit");
-    private static final ByteBuffer NORMALIZER = Text.direct("normalizer");
-    private static final ByteBuffer CLIP = Text.direct("clip");
-    private static final ByteBuffer UPDATES = Text.direct("updates");
     private static final long LARGEST_SEED = 1L << 53;
 
     final graft_session pointer = new graft_session(null);
     final Handle handle;
     private final int batch;
-    private final FloatBuffer rowWeights;
-    private final LongBuffer rowIds;
+    // The session's own step block: what is put here the next run reads, without a native call.
+    private final FloatBuffer rate;
+    private final FloatBuffer decay;
+    private final FloatBuffer anchor;
+    private final FloatBuffer lossWeight;
+    private final FloatBuffer normalizer;
+    private final FloatBuffer clip;
+    private final LongBuffer seed;
+    private final IntBuffer visit;
+    private final IntBuffer validRows;
+    private final FloatBuffer rowWeight;
+    private final LongBuffer rowId;
 
     /** Opens a native session; without a workspace in one of its own. */
     StepNumbers(Plan.Compiled plan, Workspace workspace) {
         batch = plan.options().batch();
-        rowWeights = Direct.floats(batch);
-        rowIds = Direct.bytes((long) batch * Long.BYTES).asLongBuffer();
         if (workspace != null) {
             handle = open(plan, workspace);
         } else {
@@ -41,6 +44,25 @@ public abstract sealed class StepNumbers permits Session {
                 handle = open(plan, own);
             }
         }
+        rate = part("rate").asFloatBuffer();
+        decay = part("decay").asFloatBuffer();
+        anchor = part("anchor").asFloatBuffer();
+        lossWeight = part("loss_weight").asFloatBuffer();
+        normalizer = part("normalizer").asFloatBuffer();
+        clip = part("clip").asFloatBuffer();
+        seed = part("seed").asLongBuffer();
+        visit = part("visit").asIntBuffer();
+        validRows = part("valid_rows").asIntBuffer();
+        rowWeight = part("row_weight").asFloatBuffer();
+        rowId = part("row_id").asLongBuffer();
+    }
+
+    /** Memory of the session itself, there until it is closed; only for a thread that has entered the handle. */
+    final ByteBuffer part(String name) {
+        BytePointer at = new BytePointer((Pointer) null);
+        long[] bytes = new long[1];
+        Status.check(Graft.graft_session_numbers(pointer, name, at, bytes));
+        return (bytes[0] == 0 ? ByteBuffer.allocateDirect(0) : at.capacity(bytes[0]).asByteBuffer()).order(ByteOrder.nativeOrder());
     }
 
     private Handle open(Plan.Compiled plan, Workspace workspace) {
@@ -76,47 +98,45 @@ public abstract sealed class StepNumbers permits Session {
             throw new IllegalArgumentException(
                     "valid rows must be between 1 and the batch " + batch + ", got " + valid);
         }
+        requireBatchLong("weights", weights == null ? batch : weights.length);
+        requireBatchLong("ids", ids == null ? batch : ids.length);
         handle.enterAlone();
         try {
-            if (weights != null) {
-                rowWeights.put(0, weights, 0, batchLong("weights", weights.length));
+            validRows.put(0, valid);
+            for (int row = 0; row < batch; row++) {
+                rowWeight.put(row, row >= valid ? 0 : weights == null ? 1 : weights[row]);
+                rowId.put(row, ids == null ? row : ids[row]);
             }
-            if (ids != null) {
-                rowIds.put(0, ids, 0, batchLong("ids", ids.length));
-            }
-            Status.check(Graft.graft_session_rows(pointer, valid, weights == null ? null : rowWeights,
-                    ids == null ? null : rowIds));
         } finally {
             handle.exit();
         }
     }
 
-    private int batchLong(String what, int length) {
+    private void requireBatchLong(String what, int length) {
         if (length != batch) {
             throw new IllegalArgumentException(
                     "row " + what + " must be as long as the batch, " + batch + ", got " + length);
         }
-        return length;
     }
 
     /** Learning rate of a group. Zero until it is set. */
     public void rate(int group, double rate) {
-        set(RATE, group, rate);
+        set("rate", this.rate, group, rate);
     }
 
     /** Weight decay of a group. */
     public void decay(int group, double decay) {
-        set(DECAY, group, decay);
+        set("decay", this.decay, group, decay);
     }
 
     /** Strength of the pull of a group's weights to those of their files; without a file, to zero (L2-SP). */
     public void anchor(int group, double strength) {
-        set(ANCHOR, group, strength);
+        set("anchor", anchor, group, strength);
     }
 
     /** Weight of a loss in the sum whose gradient is taken; 1 until it is set. Index as in {@link Graph#losses()}. */
     public void lossWeight(int loss, double weight) {
-        set(LOSS_WEIGHT, loss, weight);
+        set("loss_weight", lossWeight, loss, weight);
     }
 
     /** Seed of dropout, 0 to 2^53. With row ids and visit it fixes every random number. */
@@ -124,33 +144,51 @@ public abstract sealed class StepNumbers permits Session {
         if (seed < 0 || seed > LARGEST_SEED) {
             throw new IllegalArgumentException("seed must be between 0 and 2^53, got " + seed);
         }
-        set(SEED, 0, seed);
+        alone(() -> this.seed.put(0, seed));
     }
 
     /** How often the samples have been seen before: usually the epoch. */
     public void visit(int visit) {
-        set(VISIT, 0, visit);
+        if (visit < 0) {
+            throw new IllegalArgumentException("visit must not be negative, got " + visit);
+        }
+        alone(() -> this.visit.put(0, visit));
     }
 
     /** Rows that mean losses divide by; 0 = the valid rows of the run. For gradients accumulated over several runs. */
     public void normalizer(double rows) {
-        set(NORMALIZER, 0, rows);
+        set("normalizer", normalizer, 0, rows);
     }
 
     /** Largest norm of all gradients together before an update, in plans compiled with clip; 0 = no limit. */
     public void clip(double norm) {
-        set(CLIP, 0, norm);
+        set("clip", clip, 0, norm);
     }
 
     /** Updates made so far: what the next one's bias correction in Adam counts from. For resuming; shared by all plans. */
     public void updates(long count) {
-        set(UPDATES, 0, count);
+        alone(() -> Status.check(Graft.graft_session_updates(pointer, count)));
     }
 
-    private void set(ByteBuffer key, int index, double value) {
+    private void set(String name, FloatBuffer numbers, int index, double value) {
+        if (index < 0 || index >= numbers.capacity()) {
+            throw new IllegalArgumentException(name + " of " + index + ": the plan has " + numbers.capacity());
+        }
+        if (!Double.isFinite(value)) {
+            throw new IllegalArgumentException(name + " is " + value + "; expected a finite number");
+        }
         handle.enterAlone();
         try {
-            Status.check(Graft.graft_session_set(pointer, key, index, value));
+            numbers.put(index, (float) value);
+        } finally {
+            handle.exit();
+        }
+    }
+
+    private void alone(Runnable change) {
+        handle.enterAlone();
+        try {
+            change.run();
         } finally {
             handle.exit();
         }

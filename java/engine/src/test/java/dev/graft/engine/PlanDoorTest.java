@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.graft.engine.binding.global.Graft;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -52,6 +53,67 @@ class PlanDoorTest {
         try (FloatPointer owned = new FloatPointer(x)) {
             assertArrayEquals(expected, logitsAfter(input -> input.write(owned.address(), 4L * x.length)));
         }
+    }
+
+    @Test
+    void aStepIsOneNativeCall() {
+        FloatBuffer pixels = direct(Mlp.x(BATCH));
+        int[] labels = new int[BATCH];
+        long[] ids = new long[BATCH];
+        for (int step = 0; step < 3; step++) {
+            labels[0] = step % Mlp.CLASSES;
+            plan.input("x").writeAhead(pixels);
+            plan.input("label").writeAhead(labels);
+            long before = Graft.graft_calls();
+            plan.rate(0, 0.1 / (step + 1));
+            plan.step();
+            assertTrue(Double.isFinite(plan.loss() + plan.correct() + plan.updateNorms()[0]));
+            plan.rows(BATCH - 1, null, ids);
+            plan.input("x").writeAhead(pixels);
+            plan.input("label").writeAhead(labels);
+            assertEquals(1, Graft.graft_calls() - before);
+        }
+    }
+
+    @Test
+    void whatIsWrittenAheadIsTheInputOfTheRunAfter() {
+        float[] x = Mlp.x(BATCH);
+        float[] expected = logitsAfter(input -> input.write(x));
+        float[] ofZeros = logitsAfter(input -> { });
+        FloatBuffer direct = ByteBuffer.allocateDirect(4 * (x.length + 3)).order(ByteOrder.nativeOrder()).asFloatBuffer();
+        direct.put(2, x).position(2).limit(2 + x.length);
+        plan.input("x").writeAhead(direct);
+        plan.forward();
+        assertArrayEquals(ofZeros, plan.read("logits"));
+        plan.forward();
+        assertArrayEquals(expected, plan.read("logits"));
+        plan.forward();
+        assertArrayEquals(expected, plan.read("logits"), "taken once more");
+    }
+
+    @Test
+    void whatARunReadIsStillThereWhereItsLossIsNotFinite() {
+        float[] bad = Mlp.x(BATCH);
+        bad[3] = Float.NaN;
+        plan.input("x").write(bad);
+        plan.input("x").writeAhead(direct(Mlp.x(BATCH)));
+        plan.step();
+        assertTrue(Double.isNaN(plan.loss()));
+        assertEquals("x", plan.findNonFinite());
+    }
+
+    private static FloatBuffer direct(float[] values) {
+        return ByteBuffer.allocateDirect(4 * values.length).order(ByteOrder.nativeOrder()).asFloatBuffer().put(0, values);
+    }
+
+    @Test
+    void numbersOfTheStepThatCannotBeAreNamed() {
+        assertMessage("rate of 1: the plan has 1", () -> plan.rate(1, 0.1));
+        assertMessage("loss_weight of -1: the plan has 1", () -> plan.lossWeight(-1, 1));
+        assertMessage("rate is NaN; expected a finite number", () -> plan.rate(0, Double.NaN));
+        assertMessage("visit must not be negative, got -1", () -> plan.visit(-1));
+        assertThrows(IllegalArgumentException.class, () -> plan.updates(-1));
+        assertThrows(IllegalArgumentException.class, () -> plan.seed(-1));
     }
 
     private float[] logitsAfter(Consumer<PlanInput> write) {

@@ -4,7 +4,6 @@ import dev.graft.data.DecodedCache;
 import dev.graft.data.Pipeline;
 import dev.graft.data.Sample;
 import dev.graft.engine.Graph;
-import dev.graft.engine.Session;
 import dev.graft.engine.Split;
 import dev.graft.model.Network;
 import java.nio.FloatBuffer;
@@ -13,6 +12,8 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * What a frozen prefix makes of every picture of a split, so that it runs once a picture, whatever the number of epochs. Rows
@@ -84,29 +85,39 @@ final class FeatureCache {
         return values.values().iterator().next()[place] != null;
     }
 
+    /** Pictures that could be read. */
+    int held() {
+        return (int) IntStream.range(0, size()).filter(this::holds).count();
+    }
+
     float[] features(String name, int place) {
         return values.get(name)[place];
     }
 
+    /** The values of the boundary. */
+    Set<String> names() {
+        return values.keySet();
+    }
+
     /**
-     * Writes a batch into the inputs of a suffix.
+     * Puts a batch together; rows behind it are zeros.
      *
-     * @param places in the split; the first {@code valid} count
+     * @param places in the split
      * @param buffers a direct buffer a boundary value, batch x floats
      */
-    void write(Session suffix, int[] places, int valid, Map<String, FloatBuffer> buffers, int[] targets) {
+    void fill(int[] places, Map<String, FloatBuffer> buffers, int[] targets) {
         for (Map.Entry<String, float[][]> e : values.entrySet()) {
             FloatBuffer buffer = buffers.get(e.getKey()).clear();
-            for (int row = 0; row < valid; row++) {
-                buffer.put(e.getValue()[places[row]]);
+            for (int place : places) {
+                buffer.put(e.getValue()[place]);
             }
             while (buffer.hasRemaining()) {
                 buffer.put(0);
             }
-            suffix.input(e.getKey()).write(buffer.flip());
+            buffer.flip();
         }
         for (int row = 0; row < targets.length; row++) {
-            targets[row] = row < valid ? samples.get(places[row]).label() : 0;
+            targets[row] = row < places.length ? samples.get(places[row]).label() : 0;
         }
     }
 }

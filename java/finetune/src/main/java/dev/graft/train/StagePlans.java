@@ -1,24 +1,15 @@
 package dev.graft.train;
 
-import dev.graft.data.Batch;
 import dev.graft.data.Loader;
 import dev.graft.engine.Graph;
 import dev.graft.engine.Parameters;
-import dev.graft.engine.Philox;
 import dev.graft.engine.Plan;
 import dev.graft.engine.PlanOptions;
-import dev.graft.engine.Session;
 import dev.graft.engine.Split;
 import dev.graft.engine.Workspace;
 import dev.graft.model.Network;
 import dev.graft.tune.ParameterGroup;
 import dev.graft.tune.Stage;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
-import java.util.Arrays;
-import java.util.HashMap;
-import java.util.Map;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.stream.IntStream;
@@ -39,19 +30,14 @@ final class StagePlans implements AutoCloseable {
     private Plan evaluate;
     private FeatureCache trainFeatures;
     private FeatureCache valFeatures;
-    private final Map<String, FloatBuffer> buffers = new HashMap<>();
-    private final int[] targets;
-    private Loader trainLoader;
-    private Loader valLoader;
-    private int[] order;
-    private int cursor;
+    private Batches trainBatches;
+    private Batches valBatches;
 
     StagePlans(Network network, Graph graph, Stage stage, Parameters parameters, TrainData data, TrainOptions options,
                boolean standardise, TrainObserver observer, BooleanSupplier stop) {
         this.data = data;
         this.options = options;
         this.parameters = parameters;
-        this.targets = new int[options.batch()];
         this.workspace = parameters.device().workspace();
         Set<String> live = stage.live();
         if (standardise) {
@@ -121,7 +107,6 @@ final class StagePlans implements AutoCloseable {
         trainFeatures = FeatureCache.fill(prefix, "features", split.boundary(), data.train(), data.training(), data.trainCache());
         valFeatures = data.val() == null ? null
                 : FeatureCache.fill(prefix, "validation features", split.boundary(), data.val(), data.evaluation(), data.valCache());
-        split.boundary().forEach(name -> buffers.put(name, direct(options.batch() * FeatureCache.floats(split.prefix(), name))));
     }
 
     private void standardise(Network network, FrozenPrefix prefix) {
@@ -146,52 +131,15 @@ final class StagePlans implements AutoCloseable {
         return trainFeatures != null;
     }
 
-    /** Starts an epoch of training batches. */
-    void begin(int epoch) {
+    /** The batches of an epoch, not begun yet. */
+    Batches epoch(int epoch) {
         train.visit(epoch);
-        if (trainFeatures != null) {
-            order = Arrays.stream(Philox.permutation(Philox.key(options.seed(), "shuffle"), epoch, trainFeatures.size()))
-                    .filter(trainFeatures::holds).toArray();
-            cursor = 0;
-        } else {
-            if (trainLoader == null) {
-                trainLoader = Loader.shuffled(data.train(), data.training(), options.batch(), data.threads(), options.seed(), data.trainCache());
-            }
-            trainLoader.begin(epoch);
+        if (trainBatches == null) {
+            trainBatches = trainFeatures != null ? new FeatureBatches(train, trainFeatures, options.batch(), options.seed())
+                    : new PictureBatches(train, Loader.shuffled(data.train(), data.training(), options.batch(), data.threads(), options.seed(),
+                            data.trainCache()));
         }
-    }
-
-    /** Puts the next training batch into the plan. Returns its rows, or 0 at the end of the epoch. */
-    int next() {
-        return trainFeatures != null ? nextFeatures(train, trainFeatures) : nextPictures(train, trainLoader);
-    }
-
-    private int nextFeatures(Session plan, FeatureCache features) {
-        int valid = Math.min(options.batch(), order.length - cursor);
-        if (valid == 0) {
-            return 0;
-        }
-        int[] places = Arrays.copyOfRange(order, cursor, cursor + valid);
-        cursor += valid;
-        features.write(plan, places, valid, buffers, targets);
-        plan.input(TrainingGraph.TARGET).write(targets);
-        long[] ids = new long[options.batch()];
-        for (int i = 0; i < valid; i++) {
-            ids[i] = features.id(places[i]);
-        }
-        plan.rows(valid, null, ids);
-        return valid;
-    }
-
-    private int nextPictures(Session plan, Loader loader) {
-        Batch batch = loader.next();
-        if (batch == null) {
-            return 0;
-        }
-        plan.input(Network.PIXELS).write(batch.pixels());
-        plan.input(TrainingGraph.TARGET).write(batch.labels());
-        plan.rows(batch.validRows(), null, batch.sampleIds());
-        return batch.validRows();
+        return trainBatches;
     }
 
     /** Loss and accuracy on the validation split; null without one. */
@@ -199,60 +147,51 @@ final class StagePlans implements AutoCloseable {
         if (evaluate == null) {
             return null;
         }
-        if (valFeatures != null) {
-            order = IntStream.range(0, valFeatures.size()).filter(valFeatures::holds).toArray();
-            cursor = 0;
-        } else {
-            if (valLoader == null) {
-                valLoader = Loader.sequential(data.val(), data.evaluation(), options.batch(), data.threads(), data.valCache());
-            }
-            valLoader.begin(0);
+        if (valBatches == null) {
+            valBatches = valFeatures != null ? new FeatureBatches(evaluate, valFeatures, options.batch(), null)
+                    : new PictureBatches(evaluate, Loader.sequential(data.val(), data.evaluation(), options.batch(), data.threads(),
+                            data.valCache()));
         }
         double loss = 0;
         double correct = 0;
         int seen = 0;
-        for (int n = nextValidation(); n > 0; n = nextValidation()) {
+        int rows = valBatches.begin(0);
+        while (rows > 0) {
+            int next = valBatches.ahead();
             evaluate.forward();
-            loss += evaluate.loss() * n;
+            loss += evaluate.loss() * rows;
             correct += evaluate.correct();
-            seen += n;
+            seen += rows;
             if (valFeatures == null) {
                 observer.pass("validation", seen, data.val().size());
             }
+            valBatches.advance();
+            rows = next;
         }
         return new double[] {loss / seen, correct / seen};
     }
 
-    private int nextValidation() {
-        return valFeatures != null ? nextFeatures(evaluate, valFeatures) : nextPictures(evaluate, valLoader);
-    }
-
     /** Seconds that training and validation waited for pictures so far. */
     double waitedSeconds() {
-        return ((trainLoader == null ? 0 : trainLoader.waitedNanos()) + (valLoader == null ? 0 : valLoader.waitedNanos())) / 1e9;
+        return (trainBatches == null ? 0 : trainBatches.waitedSeconds()) + (valBatches == null ? 0 : valBatches.waitedSeconds());
     }
 
     /** Pictures of an epoch; those that turn out to be unreadable while they are loaded count. */
     int pictures() {
-        return trainFeatures != null ? (int) IntStream.range(0, trainFeatures.size()).filter(trainFeatures::holds).count()
-                : data.train().size();
+        return trainFeatures != null ? trainFeatures.held() : data.train().size();
     }
 
     int batches() {
         return (pictures() + options.batch() - 1) / options.batch();
     }
 
-    private static FloatBuffer direct(int floats) {
-        return ByteBuffer.allocateDirect(4 * floats).order(ByteOrder.nativeOrder()).asFloatBuffer();
-    }
-
     @Override
     public void close() {
-        if (trainLoader != null) {
-            trainLoader.close();
+        if (trainBatches != null) {
+            trainBatches.close();
         }
-        if (valLoader != null) {
-            valLoader.close();
+        if (valBatches != null) {
+            valBatches.close();
         }
         if (evaluate != null) {
             evaluate.close();

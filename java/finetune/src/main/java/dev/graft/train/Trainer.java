@@ -181,10 +181,10 @@ public final class Trainer {
         double rate = 0;
         int pending = 0;
         int step = 0;
-        plans.begin(epoch);
-        int next = plans.next();
-        while (next > 0 && !interrupted) {
-            int rows = next;
+        Batches batches = plans.epoch(epoch);
+        int rows = batches.begin(epoch);
+        while (rows > 0 && !interrupted) {
+            int next = batches.ahead();
             // A mean loss divides by the rows of its update's whole group of batches; all groups but the last are full.
             int divisor = rows;
             rate = options.rate() * options.schedule().factor(Math.min(updates, totalUpdates - 1), totalUpdates, options.warmup());
@@ -203,7 +203,7 @@ public final class Trainer {
             loss += sum;
             correct += plan.correct();
             seen += rows;
-            next = plans.next();
+            batches.advance();
             if (pending == options.accumulate() || next == 0) {
                 if (options.accumulate() > 1) {
                     plan.update();
@@ -214,6 +214,7 @@ public final class Trainer {
             }
             observer.step(epoch + 1, step, plans.batches(), sum / rows, rate);
             interrupted = stop.getAsBoolean();
+            rows = next;
         }
         double[] val = interrupted ? null : plans.validate(observer);
         return new EpochRecord(epoch + 1, stage.number(), rate, loss / Math.max(1, seen), correct / Math.max(1, seen), val == null ? null : val[0],

@@ -29,14 +29,13 @@ public class GraftPreset implements InfoMapper {
     @Override
     public void map(InfoMap map) {
         map.put(new Info("GRAFT_API").cppTypes().annotations());
-        map.put(new Info("graft_session_set").javaText(
-                "public static native int graft_session_set(graft_session session,"
-                        + " @Cast(\"const char*\") ByteBuffer key, int index, double value);\n"));
-        map.put(new Info("graft_session_rows").javaText(
-                "public static native int graft_session_rows(graft_session session, int valid,"
-                        + " @Const FloatBuffer weights, @Cast(\"const int64_t*\") LongBuffer ids);\n"));
-        map.put(new Info("graft_session_results").javaText(
-                "public static native int graft_session_results(graft_session session, DoubleBuffer values, int count);\n"));
+        map.put(new Info("graft_session_numbers").javaText(
+                "public static native int graft_session_numbers(graft_session session, String name,"
+                        + " @Cast(\"void**\") @ByPtrPtr BytePointer address, @Cast(\"int64_t*\") long[] bytes);\n"));
+        map.put(new Info("graft_session_turn").javaText(
+                "public static native int graft_session_turn(graft_session session, int phases,"
+                        + " @Cast(\"const char*\") ByteBuffer inputs, @Cast(\"const int64_t*\") LongBuffer addresses,"
+                        + " @Cast(\"const int64_t*\") LongBuffer bytes, int count);\n"));
         map.put(new Info("graft_session_write").javaText(transfer("graft_session_write")));
         map.put(new Info("graft_session_read").javaText(transfer("graft_session_read")));
     }
