@@ -92,11 +92,10 @@ std::pair<void*, size_t> Session::numbers(const std::string& name) const {
       {"loss", {host_.loss, 4 * losses}}, {"correct", {host_.correct, 4 * losses}}, {"gradient_norm", {host_.gradient_norm, 4}},
       {"update_norms", {host_.update_norms, 16 * trainables}}};
   require(name != "update_norms" || plan_->options().update.watch, "the plan's optimizer was compiled without watch=1");
-  std::vector<std::string> names;
-  for (const auto& [key, part] : parts) {
+  for (const auto& [key, part] : parts)
     if (name == key) return part;
-    names.push_back(key);
-  }
+  std::vector<std::string> names;
+  for (const auto& [key, part] : parts) names.push_back(key);
   throw Error(GRAFT_INVALID_ARGUMENT, text("the step block has no ", name, "; nearest is ", nearest_name(name, names)));
 }
 

@@ -144,7 +144,12 @@ public abstract sealed class StepNumbers permits Session {
         if (seed < 0 || seed > LARGEST_SEED) {
             throw new IllegalArgumentException("seed must be between 0 and 2^53, got " + seed);
         }
-        alone(() -> this.seed.put(0, seed));
+        handle.enterAlone();
+        try {
+            this.seed.put(0, seed);
+        } finally {
+            handle.exit();
+        }
     }
 
     /** How often the samples have been seen before: usually the epoch. */
@@ -152,7 +157,12 @@ public abstract sealed class StepNumbers permits Session {
         if (visit < 0) {
             throw new IllegalArgumentException("visit must not be negative, got " + visit);
         }
-        alone(() -> this.visit.put(0, visit));
+        handle.enterAlone();
+        try {
+            this.visit.put(0, visit);
+        } finally {
+            handle.exit();
+        }
     }
 
     /** Rows that mean losses divide by; 0 = the valid rows of the run. For gradients accumulated over several runs. */
@@ -167,7 +177,12 @@ public abstract sealed class StepNumbers permits Session {
 
     /** Updates made so far: what the next one's bias correction in Adam counts from. For resuming; shared by all plans. */
     public void updates(long count) {
-        alone(() -> Status.check(Graft.graft_session_updates(pointer, count)));
+        handle.enterAlone();
+        try {
+            Status.check(Graft.graft_session_updates(pointer, count));
+        } finally {
+            handle.exit();
+        }
     }
 
     private void set(String name, FloatBuffer numbers, int index, double value) {
@@ -180,15 +195,6 @@ public abstract sealed class StepNumbers permits Session {
         handle.enterAlone();
         try {
             numbers.put(index, (float) value);
-        } finally {
-            handle.exit();
-        }
-    }
-
-    private void alone(Runnable change) {
-        handle.enterAlone();
-        try {
-            change.run();
         } finally {
             handle.exit();
         }
