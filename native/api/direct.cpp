@@ -105,6 +105,39 @@ int32_t graft_softmax_cross_entropy(graft_device* device, int64_t stream, int32_
   });
 }
 
+int32_t graft_linear_cross_entropy(graft_device* device, int64_t stream, int32_t type, int64_t rows, int64_t features, int64_t classes, double smoothing,
+                                   int64_t ignored, double factor, double normalizer, int64_t logits_bytes, int32_t accumulate, int64_t x,
+                                   int64_t x_count, int64_t weight, int64_t weight_count, int64_t bias, int64_t bias_count, int32_t target_type,
+                                   int64_t target, int64_t target_count, int64_t class_weight, int64_t class_weight_count, int64_t dx,
+                                   int64_t dx_count, int64_t dweight, int64_t dweight_count, int64_t dbias, int64_t dbias_count, int64_t results,
+                                   int64_t results_count) {
+  return guard([&] {
+    require(target_type == GRAFT_I32 || target_type == GRAFT_F32, "target_type has the code ", target_type, "; expected that of I32 or F32");
+    LinearCrossEntropyCall call{};
+    call.type = float_type("type", type);
+    call.features = features;
+    call.logits_bytes = logits_bytes;
+    call.accumulate = accumulate != 0;
+    call.x = {"x", x, x_count, call.type};
+    call.weight = {"weight", weight, weight_count, call.type};
+    call.bias = {"bias", bias, bias_count};
+    call.dx = {"dx", dx, dx_count, call.type};
+    call.dweight = {"dweight", dweight, dweight_count};
+    call.dbias = {"dbias", dbias, dbias_count};
+    CrossEntropyCall& loss = call.loss;
+    loss.rows = rows;
+    loss.classes = classes;
+    loss.smoothing = smoothing;
+    loss.ignored = ignored;
+    loss.factor = factor;
+    loss.normalizer = normalizer;
+    loss.target = {"target", target, target_count, static_cast<DType>(target_type)};
+    loss.class_weight = {"class_weight", class_weight, class_weight_count};
+    loss.results = {"results", results, results_count};
+    direct_of(device).linear_cross_entropy(call, stream);
+  });
+}
+
 int32_t graft_optimizer_step(graft_device* device, int64_t stream, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2,
                              double eps, double rate, double decay, double anchor_strength, double clip, int64_t update, int64_t count,
                              const int64_t* ranges, int32_t range_count, int64_t weight, int64_t weight_count, int64_t gradient,

@@ -18,7 +18,7 @@ namespace graft {
 enum class Pass {
   Forward,
   Backward,
-  Loss,  // forward and the gradient of input 0 in one go
+  Loss,  // forward and the gradients in one go
 };
 
 // What happens to a gradient that a kernel computes.

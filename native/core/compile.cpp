@@ -22,7 +22,8 @@ class Compiler {
     if (!column_.computes(o.compute)) {  // told by describe() and graft_plan_precision(); the binding logs it
       plan_->options_.compute = DType::F32;
     }
-    Draft draft{graph_, o, column_, {}, {}, {}, {}, 0};
+    const Graph graph = o.fuse ? fuse_losses(graph_, o) : graph_;
+    Draft draft{graph, o, column_, {}, {}, {}, {}, 0};
     emit_steps(draft, bind_parameters());
     fuse_steps(draft);
     collect_trainables();

@@ -45,6 +45,7 @@ std::string Plan::describe() const {
   for (const Step& s : steps_) {
     json.begin_object().field("node", s.node).field("op", s.op).field("pass", s.pass).field("kernel", s.kernel->name());
     json.field("phase", s.phase == GRAFT_FORWARD ? "forward" : s.phase == GRAFT_GRADIENTS ? "gradients" : "update");
+    if (s.without_gradients) json.field("only_without", "gradients");
     if (s.folded) json.field("folded", true);
     if (s.epilogue.residual) json.field("residual", true);
     if (s.epilogue.activation != Activation::None) json.field("activation", name_of(s.epilogue.activation));

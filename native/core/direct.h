@@ -33,6 +33,16 @@ struct CrossEntropyCall {
   Region results;  // [2]: the mean, the rows whose largest logit is the target
 };
 
+// The operation linear_cross_entropy: logits = x weight' + bias, which exist for as many rows at a time as `logits_bytes` hold (0: as
+// many as the operation's default). Of the gradients those are computed that are given; dx may be x.
+struct LinearCrossEntropyCall {
+  CrossEntropyCall loss;  // without logits and gradient
+  DType type;             // of x, weight and dx; all else is F32
+  int64_t features, logits_bytes;
+  bool accumulate;        // dweight and dbias are added to
+  Region x, weight, bias, dx, dweight, dbias;
+};
+
 struct OptimizerCall {
   OptimizerKind kind;
   double momentum, beta1, beta2, eps;
@@ -72,6 +82,7 @@ class Direct {
 
   void product(const ProductCall& call, int64_t stream);
   void cross_entropy(const CrossEntropyCall& call, int64_t stream);
+  void linear_cross_entropy(const LinearCrossEntropyCall& call, int64_t stream);
   void update(const OptimizerCall& call, int64_t stream);
   void merge(const MergeCall& call, int64_t stream);
   void low_rank(const LowRankCall& call, int64_t stream);

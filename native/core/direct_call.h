@@ -9,7 +9,7 @@
 namespace graft {
 
 // Begins the keys of the cache.
-enum class Family : int64_t { Product, CrossEntropy, Update, Merge, LowRank };
+enum class Family : int64_t { Product, CrossEntropy, LinearCrossEntropy, Update, Merge, LowRank };
 
 // Up to here a lane's help costs more than it brings: handing a call over takes about as long as a core needs for this much.
 constexpr int64_t kSmallFlops = int64_t{1} << 21, kSmallElements = int64_t{1} << 15;

@@ -47,6 +47,7 @@ struct DraftStep {
   std::vector<int> spared;        // Backward: values that would be read if no parameter were frozen; lay_out() leaves those that nobody keeps
   int item = -1;                  // ScatterRows: the trainable whose live rows are read from the arena of trainables
   std::unique_ptr<Kernel> kernel;
+  bool without_gradients = false; // takes place in runs without kGradients alone, where another step does its work
   bool removed = false;
 
   template <class Visit>  // visit(value id) for everything this step reads

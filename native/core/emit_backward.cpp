@@ -26,7 +26,7 @@ class BackwardEmitter {
 
  private:
   void emit(const EmittedNode& p) {
-    if (p.op && p.op->loss) return;
+    if (p.op && p.op->loss) return emit_loss(p);
     if (!e_.needs(p.out[0])) return;
     int dy = gradient(p.out[0]);
     if (dy < 0) return;
@@ -75,22 +75,20 @@ class BackwardEmitter {
     return true;
   }
 
-  void add_step(const EmittedNode& p, int dy, const std::vector<bool>& wanted) {
-    DraftStep s;
-    s.phase = kGradients;
-    s.node = p.name;
-    s.request = p.request;
-    s.request.pass = Pass::Backward;
-    s.in = p.in;
-    s.out = p.out;
-    s.dout = dy;
-    s.din.assign(p.in.size(), -1);
+  // What follows a step, so that the gradients it wrote come where they belong.
+  struct Afterwards {
     struct Later {
       int temporary, parameter;
       bool overwrite;
     };
     std::vector<Later> add_later;             // temporary -> gradient in the arena of trainables
     std::vector<std::pair<int, int>> narrow;  // a weight that was computed: its gradient in F32 -> in its own type
+  };
+
+  // Modes and places of the gradients that are wanted.
+  Afterwards direct_gradients(DraftStep& s, const EmittedNode& p, const std::vector<bool>& wanted) {
+    Afterwards after;
+    s.din.assign(p.in.size(), -1);
     for (size_t k = 0; k < p.in.size(); k++) {
       if (!wanted[k]) continue;
       int v = p.in[k];
@@ -100,9 +98,9 @@ class BackwardEmitter {
         e_.contributions[v].push_back(s.din[k]);
         const Role role = p.op->inputs[std::min(k, p.op->inputs.size() - 1)].role;
         if (DType type = gradient_type(role, d_.values[v].type.dtype); type != d_.values[v].type.dtype) {
-          narrow.emplace_back(e_.new_gradient(v), s.din[k]);
-          d_.values[narrow.back().first].type.dtype = type;
-          s.din[k] = narrow.back().first;
+          after.narrow.emplace_back(e_.new_gradient(v), s.din[k]);
+          d_.values[after.narrow.back().first].type.dtype = type;
+          s.din[k] = after.narrow.back().first;
         }
         continue;
       }
@@ -118,18 +116,52 @@ class BackwardEmitter {
       } else {
         s.request.modes[k] = GradMode::Overwrite;
         s.din[k] = e_.new_gradient(v);
-        add_later.push_back({s.din[k], v, first});
+        after.add_later.push_back({s.din[k], v, first});
       }
     }
+    return after;
+  }
+
+  void add(DraftStep s, const Afterwards& after) {
+    d_.steps.push_back(std::move(s));
+    for (auto [from, to] : after.narrow) e_.add_conversion(from, to, kGradients);
+    for (auto [temporary, v, overwrite] : after.add_later) add_to_trained(temporary, v, overwrite);
+  }
+
+  void add_step(const EmittedNode& p, int dy, const std::vector<bool>& wanted) {
+    DraftStep s;
+    s.phase = kGradients;
+    s.node = p.name;
+    s.request = p.request;
+    s.request.pass = Pass::Backward;
+    s.in = p.in;
+    s.out = p.out;
+    s.dout = dy;
+    const Afterwards after = direct_gradients(s, p, wanted);
     const OpDef::Reads reads = reads_of(s, p, wanted);
     note_spared(s, p, wanted, reads);
     for (size_t k = 0; k < s.in.size(); k++)
       if (!reads.inputs[k]) s.in[k] = -1;
     for (size_t k = 0; k < s.out.size(); k++)
       if (!reads.outputs[k]) s.out[k] = -1;
-    d_.steps.push_back(std::move(s));
-    for (auto [from, to] : narrow) e_.add_conversion(from, to, kGradients);
-    for (auto [temporary, v, overwrite] : add_later) add_to_trained(temporary, v, overwrite);
+    add(std::move(s), after);
+  }
+
+  // A loss with gradients of parameters: value and gradients in one step of this pass. Others wrote theirs in the forward pass.
+  void emit_loss(const EmittedNode& p) {
+    if (p.op->differentiable == 1) return;
+    std::vector<bool> wanted;
+    for (int v : p.in) wanted.push_back(e_.needs(v));
+    if (std::count(wanted.begin(), wanted.end(), true) == 0) return;
+    DraftStep s;
+    s.phase = kGradients;
+    s.node = p.name;
+    s.request = p.request;
+    s.request.pass = Pass::Loss;
+    s.in = p.in;
+    s.out = p.out;
+    const Afterwards after = direct_gradients(s, p, wanted);
+    add(std::move(s), after);
   }
 
   OpDef::Reads reads_of(const DraftStep& s, const EmittedNode& p, const std::vector<bool>& wanted) const {

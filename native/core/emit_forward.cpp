@@ -1,5 +1,6 @@
 // Forward emission: a step for every live node, conversions where a role asks for another type, and which values need a
-// gradient. A loss writes the gradient of its first input along with its value.
+// gradient. A loss writes the gradient of its first input along with its value; one that has gradients of parameters too does so in
+// the backward pass, and a step that finds the value alone serves runs without it.
 #include <algorithm>
 
 #include "emission.h"
@@ -91,8 +92,14 @@ class ForwardEmitter {
     s.request = p.request;
     s.in = p.in;
     s.out = p.out;
-    if (p.op->loss && d_.options.train && e_.needs(p.in[0])) {
-      require(!std::any_of(p.in.begin() + 1, p.in.end(), [&](int v) { return e_.needs(v); }), "node ", p.name, ": a loss passes no gradient to its targets");
+    const auto targets = p.in.begin() + static_cast<std::ptrdiff_t>(p.op->differentiable);
+    if (p.op->loss && d_.options.train && std::any_of(p.in.begin(), p.in.end(), [&](int v) { return e_.needs(v); })) {
+      require(!std::any_of(targets, p.in.end(), [&](int v) { return e_.needs(v); }), "node ", p.name, ": a loss passes no gradient to its targets");
+      if (p.op->differentiable > 1) {
+        s.without_gradients = true;
+        d_.steps.push_back(std::move(s));
+        return;
+      }
       s.request.pass = Pass::Loss;
       s.request.modes[0] = GradMode::Overwrite;
       s.din.assign(p.in.size(), -1);

@@ -33,6 +33,8 @@ class Graph {
   // Returns the id of the result. `attributes` is "key=number,...".
   int node(const std::string& op, const std::string& name, std::vector<int> inputs, const std::string& attributes);
   void output(const std::string& name, int value);
+  // Another node in the place of node `index`, with the same outputs.
+  void replace(int index, Node node) { nodes_[index] = std::move(node); }
 
   const Value& value(int id) const;
   const std::vector<Value>& values() const { return values_; }

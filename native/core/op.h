@@ -72,7 +72,8 @@ struct OpDef {
   };
   Reads (*backward_reads)(const OpCall&, const std::vector<bool>& wanted) = nullptr;
 
-  bool loss = false;            // result [1]; forward also writes the gradient of input 0 where it is wanted
+  bool loss = false;            // result [1]; Pass::Loss also writes the gradients of inputs that are wanted
+  size_t differentiable = 1;    // loss: the first so many inputs have gradients
   bool view = false;            // result shares the bytes of input 0 (reshape)
   bool pointwise = false;       // result may lie on input 0, and the gradient of input 0 on the result's gradient
   bool passes_gradient = false; // backward hands the result's gradient on unchanged to every input of the result's shape (add)

@@ -18,6 +18,9 @@ struct StoreUse {
   std::vector<std::shared_ptr<Form>> forms;
 };
 
+// The graph with losses that take the layer in front of them along.
+Graph fuse_losses(const Graph& graph, const PlanOptions& options);
+
 // Forward for what is used, backward where a gradient is needed. `param_ids`: per value of the graph its id in the store, or -1.
 void emit_steps(Draft& draft, const std::vector<int>& param_ids);
 

@@ -22,6 +22,7 @@ class Placer {
     Step made;
     made.phase = s.phase;
     made.node = s.node;
+    made.without_gradients = s.without_gradients;
     for (int v : s.in) made.in.push_back(operand(v));
     for (int v : s.out) made.out.push_back(operand(v));
     for (int v : s.din) made.din.push_back(operand(v));

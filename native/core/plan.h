@@ -37,6 +37,8 @@ struct Step {
   Operand dout, dout2, residual, dresidual, activated, scratch;
   Epilogue epilogue;
   bool folded = false;
+  bool without_gradients = false;  // takes place in runs without GRAFT_GRADIENTS alone
+  bool due(int phases) const { return (phase & phases) && !(without_gradients && phases & GRAFT_GRADIENTS); }
 };
 
 struct PlanMemory {

@@ -181,7 +181,7 @@ void Session::execute(int phases, Visit visit) {
           plan_->trainables()->dirty = true;  // gradients that nothing may be added to
         }
       }
-      if (plan_->steps()[i].phase & due) visit(static_cast<int>(i));
+      if (plan_->steps()[i].due(due)) visit(static_cast<int>(i));
     }
     column.synchronize();
     fetch_results();
@@ -194,7 +194,7 @@ template <class Visit>
 void Session::enqueue_all(int phases, Visit visit) {
   plan_->device().column->enqueue_in(block_memory_.address(), mirror_.data(), StepBlock::written_bytes(plan_->sizes()));
   for (size_t i = 0; i < steps_.size(); i++)
-    if (plan_->steps()[i].phase & phases) visit(static_cast<int>(i));
+    if (plan_->steps()[i].due(phases)) visit(static_cast<int>(i));
   fetch_results();
 }
 

@@ -29,7 +29,7 @@ const std::map<std::string, Maker>& makers() {
       {"reshape", make_movement},      {"transpose", make_movement},  {"concat", make_movement},
       {"slice", make_movement},        {"pad", make_movement},        {"softmax", make_softmax},
       {"attention", make_attention},
-      {"softmax_cross_entropy", make_cross_entropy}, {"bce_with_logits", make_elementwise_loss},
+      {"softmax_cross_entropy", make_cross_entropy}, {"linear_cross_entropy", make_linear_cross_entropy}, {"bce_with_logits", make_elementwise_loss},
       {"mse", make_elementwise_loss},  {"mae", make_elementwise_loss}};
   return table;
 }
@@ -120,7 +120,7 @@ class CpuColumn : public Column {
   }
   bool accumulates(const Request& r, size_t input) const override {
     const std::string op = r.name();
-    if (op == "conv2d" || op == "linear" || op == "batch_norm" || op == "layer_norm" || op == "embed_tokens") return input > 0;
+    if (op == "conv2d" || op == "linear" || op == "batch_norm" || op == "layer_norm" || op == "embed_tokens" || op == "linear_cross_entropy") return input > 0;
     return op == "lora_linear" || op == "matmul" || op == "add" || op == "multiply" || op == "scale" || is_unary(op);
   }
 

@@ -21,6 +21,7 @@ std::unique_ptr<Kernel> make_movement(const Request& r);
 std::unique_ptr<Kernel> make_softmax(const Request& r);
 std::unique_ptr<Kernel> make_attention(const Request& r);
 std::unique_ptr<Kernel> make_cross_entropy(const Request& r);
+std::unique_ptr<Kernel> make_linear_cross_entropy(const Request& r);
 std::unique_ptr<Kernel> make_elementwise_loss(const Request& r);
 std::unique_ptr<Kernel> make_pictures(const Request& r);
 std::unique_ptr<Kernel> make_service(const ServiceRequest& r);

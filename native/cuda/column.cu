@@ -27,7 +27,7 @@ const std::map<std::string, Maker>& makers() {
       {"max_pool", make_pool},        {"avg_pool", make_pool},       {"global_pool", make_pool},     {"reshape", make_movement},
       {"transpose", make_movement},   {"concat", make_movement},     {"slice", make_movement},       {"pad", make_movement},
       {"softmax", make_softmax},      {"layer_norm", make_layer_norm}, {"batch_norm", make_batch_norm}, {"linear", make_linear},
-      {"matmul", make_matmul},        {"lora_linear", make_lora_linear}, {"attention", make_attention}, {"conv2d", make_conv2d}, {"softmax_cross_entropy", make_cross_entropy}, {"bce_with_logits", make_elementwise_loss},
+      {"matmul", make_matmul},        {"lora_linear", make_lora_linear}, {"attention", make_attention}, {"conv2d", make_conv2d}, {"softmax_cross_entropy", make_cross_entropy}, {"linear_cross_entropy", make_linear_cross_entropy}, {"bce_with_logits", make_elementwise_loss},
       {"mse", make_elementwise_loss}, {"mae", make_elementwise_loss}};
   return table;
 }
@@ -132,7 +132,7 @@ class CudaColumn : public Column {
   }
   bool takes_second_gradient(const Request& r) const override { return !is_product(r.name()) && r.name() != "concat"; }
   bool recomputes(const Request&) const override { return false; }
-  bool accumulates(const Request& r, size_t) const override { return !r.op->loss; }
+  bool accumulates(const Request& r, size_t input) const override { return !r.op->loss || input > 0; }
 
   std::unique_ptr<Kernel> prepare(const Request& asked) override {
     Current current(device_.number);

@@ -4,28 +4,10 @@
 // shared memory only what does not fit is read again.
 //   loss of a row = sum over k of share[k] (log_sum - x[k]), gradient[k] = factor (p[k] sum(share) - share[k])
 // with share[k] = class weight[k] ((1 - s) target[k] + s / K) as in reference/losses.cpp.
-#include "losses.cuh"
+#include "cross_entropy.h"
+#include "cross_entropy_row.cuh"
 
 namespace graft::cuda {
-
-enum { kLogits, kTarget, kClassWeight };
-
-// What makes the shares: a label alone; a label and smoothing; soft targets or class weights.
-enum class Shares { Label, Smoothed, Given };
-
-struct CrossEntropy {
-  int64_t rows, ignore;
-  int classes;
-  const int32_t* labels;  // null: soft targets
-  const float *targets, *weight;
-  float hard, even;  // 1 - s, s / K
-  // Whether a row's label counts; soft targets always do.
-  __device__ bool counts(int64_t row) const { return !labels || (labels[row] != ignore && labels[row] >= 0 && labels[row] < classes); }
-  __device__ float share(int64_t row, int k) const {
-    const float q = labels ? (k == labels[row] ? 1.f : 0.f) : targets[row * classes + k];
-    return (weight ? weight[k] : 1.f) * (hard * q + even);
-  }
-};
 
 struct ClassShare {
   const int32_t* labels;  // null: soft targets
@@ -42,169 +24,6 @@ struct ClassShare {
   }
 };
 
-template <class T>
-struct alignas(16) Piece {
-  static constexpr int kCount = 16 / sizeof(T);
-  T v[kCount];
-};
-
-// How a row falls into pieces of aligned memory: element k of the row is element (k + shift) % kCount of piece (k + shift) / kCount.
-// Pieces `first` up to `end` are whole; one before and one behind them may be cut.
-struct Division {
-  int shift, first, end, count;
-  __device__ Division(int misaligned, int per_piece, int columns)
-      : shift(misaligned), first(misaligned ? 1 : 0), end((misaligned + columns) / per_piece), count((misaligned + columns + per_piece - 1) / per_piece) {}
-  // The piece that this thread takes beside its whole ones, -1: none.
-  __device__ int cut(unsigned rank) const {
-    if (rank == 0 && first == 1) return 0;
-    return rank == 1 && count > end && count > first ? count - 1 : -1;
-  }
-};
-
-constexpr float kLog2E = 1.44269504f;
-
-// What is known of a part of a row: its largest element and where it first stands, and the sums of exp(x - base), of shares and
-// of share * (x - base). The base is the largest element, and 0 as long as that is -infinity.
-struct Online {
-  float max, sum, shares, crossed;
-  int at;
-  __device__ __forceinline__ static Online nothing() { return {-INFINITY, 0, 0, 0, 0x7FFFFFFF}; }
-  __device__ __forceinline__ float base() const { return max == -INFINITY ? 0.f : max; }
-  // To another largest element, no smaller than this one's.
-  __device__ __forceinline__ void rise(float to) {
-    const float before = base();
-    if (max > -INFINITY) sum *= exp2f((max - to) * kLog2E);
-    max = to;
-    if (shares != 0) crossed += shares * (before - base());
-  }
-  __device__ __forceinline__ void join(Online o) {
-    if (o.max > max || (o.max == max && o.at < at)) at = o.at;
-    const float top = fmaxf(max, o.max);
-    rise(top);
-    o.rise(top);
-    sum += o.sum;
-    shares += o.shares;
-    crossed += o.crossed;
-  }
-  __device__ __forceinline__ Online from_lane(unsigned lane) const {
-    Online o;
-    o.max = __shfl_sync(kAllLanes, max, static_cast<int>(lane));
-    o.sum = __shfl_sync(kAllLanes, sum, static_cast<int>(lane));
-    o.shares = __shfl_sync(kAllLanes, shares, static_cast<int>(lane));
-    o.crossed = __shfl_sync(kAllLanes, crossed, static_cast<int>(lane));
-    o.at = __shfl_sync(kAllLanes, at, static_cast<int>(lane));
-    return o;
-  }
-};
-
-// Of all threads that work on a row; every thread gets the same bits.
-template <bool kWarp>
-__device__ __forceinline__ Online joined(Online mine) {
-  const unsigned lane = threadIdx.x % 32;
-  for (unsigned by = 16; by > 0; by /= 2) mine.join(mine.from_lane(lane ^ by));
-  if (kWarp) {
-    __syncwarp();  // all have read what they need of the row before it is written
-    return mine.from_lane(0);
-  }
-  GRAFT_SHARED(Online, parts, 32);
-  const unsigned warp = threadIdx.x / 32;
-  __syncthreads();  // an earlier call's result has been read
-  if (lane == 0) parts[warp] = mine;
-  __syncthreads();
-  if (warp == 0) {
-    Online all = lane < blockDim.x / 32 ? parts[lane] : Online::nothing();
-    for (unsigned by = 16; by > 0; by /= 2) all.join(all.from_lane(lane ^ by));
-    if (lane == 0) parts[0] = all;
-  }
-  __syncthreads();
-  return parts[0];
-}
-
-// One row as one thread sees it.
-template <class T, Shares kShares>
-struct Row {
-  static constexpr int kPer = Piece<T>::kCount;
-  const CrossEntropy& ce;
-  int64_t row;
-  int label;
-  Division d;
-  const T* x;  // where piece 0 begins, which may lie before the row
-
-  __device__ Row(const CrossEntropy& ce, const T* logits, int64_t row)
-      : ce(ce), row(row), label(kShares != Shares::Given ? ce.labels[row] : 0),
-        d(static_cast<int>(reinterpret_cast<uintptr_t>(logits + row * ce.classes) % 16 / sizeof(T)), kPer, ce.classes), x(logits + row * ce.classes - d.shift) {}
-
-  __device__ bool inside(int piece, int i) const { return piece * kPer + i >= d.shift && piece * kPer + i < d.shift + ce.classes; }
-  __device__ Piece<T> whole(int piece) const { return *reinterpret_cast<const Piece<T>*>(x + static_cast<int64_t>(piece) * kPer); }
-  __device__ Piece<T> cut(int piece) const {
-    Piece<T> p;
-#pragma unroll
-    for (int i = 0; i < kPer; i++) p.v[i] = inside(piece, i) ? x[static_cast<int64_t>(piece) * kPer + i] : stored<T>(-INFINITY);
-    return p;
-  }
-
-  __device__ __forceinline__ void take(Online& o, const Piece<T>& p, int piece) const {
-    const int k0 = piece * kPer - d.shift;
-    float v[kPer];
-#pragma unroll
-    for (int i = 0; i < kPer; i++) v[i] = float_of(p.v[i]);
-    float top = v[0];
-#pragma unroll
-    for (int i = 1; i < kPer; i++) top = fmaxf(top, v[i]);
-    if (top > o.max) {
-      o.rise(top);
-#pragma unroll
-      for (int i = kPer - 1; i >= 0; i--)
-        if (v[i] == top) o.at = k0 + i;
-    }
-    const float base = o.base(), offset = -base * kLog2E;
-    float sum = 0, crossed = 0, shares = 0;
-#pragma unroll
-    for (int i = 0; i < kPer; i++) {
-      sum += exp2f(fmaf(v[i], kLog2E, offset));
-      if (kShares == Shares::Label || !inside(piece, i)) continue;
-      const float share = kShares == Shares::Smoothed ? 1.f : ce.share(row, k0 + i);  // smoothed: the even part, scaled at the end
-      shares += share;
-      if (share != 0) crossed += share * (v[i] - base);
-    }
-    o.sum += sum;
-    o.shares += shares;
-    o.crossed += crossed;
-  }
-
-  // gradient = up * exp(x - base) - factor * share; `to` is where piece 0 begins.
-  __device__ __forceinline__ void put(T* to, bool aligned, const Piece<T>& p, int piece, float base, float up, float factor) const {
-    const int k0 = piece * kPer - d.shift;
-    const float offset = -base * kLog2E;
-    float v[kPer];
-#pragma unroll
-    for (int i = 0; i < kPer; i++) {
-      v[i] = up * exp2f(fmaf(float_of(p.v[i]), kLog2E, offset));
-      if (kShares == Shares::Smoothed) v[i] -= factor * ce.even;
-      if (kShares == Shares::Given && inside(piece, i)) v[i] -= factor * ce.share(row, k0 + i);
-    }
-    if (kShares != Shares::Given && label >= k0 && label < k0 + kPer) {
-#pragma unroll
-      for (int i = 0; i < kPer; i++)
-        if (k0 + i == label) v[i] -= factor * ce.hard;
-    }
-    write(to, aligned, piece, v);
-  }
-  __device__ __forceinline__ void write(T* to, bool aligned, int piece, const float (&v)[kPer]) const {
-    Piece<T> p;
-#pragma unroll
-    for (int i = 0; i < kPer; i++) p.v[i] = stored<T>(v[i]);
-    T* place = to + static_cast<int64_t>(piece) * kPer;
-    if (aligned && piece >= d.first && piece < d.end) {
-      *reinterpret_cast<Piece<T>*>(place) = p;
-      return;
-    }
-#pragma unroll
-    for (int i = 0; i < kPer; i++)
-      if (inside(piece, i)) place[i] = p.v[i];
-  }
-};
-
 constexpr int kWarpThreads = 128;  // of a block whose warps take a row each
 
 // kept: pieces of a row that shared memory holds.
@@ -216,7 +35,7 @@ __global__ void __launch_bounds__(kWarp ? kWarpThreads : 1024) cross_entropy(con
   const Team<kWarp> team;
   if (team.row >= ce.rows) return;
   const int rank = static_cast<int>(team.rank), size = static_cast<int>(team.size);
-  const float weight = loss.row_weight(team.row);
+  const float weight = loss.row_weight(ce.first + team.row);
   const bool counts = weight != 0 && ce.counts(team.row);
   if (!counts) {
     for (int64_t k = team.row * ce.classes + rank; gradient && k < (team.row + 1) * ce.classes; k += size) gradient[k] = stored<T>(0);
@@ -316,45 +135,95 @@ auto kernel_for(const Device& d, const Teams& t) {
 }
 
 template <class T>
-std::unique_ptr<Kernel> typed(const Device& d, const Request& r) {
-  CrossEntropy ce{};
-  ce.classes = static_cast<int>(r.inputs[kLogits].shape[-1]);
-  ce.rows = r.inputs[kLogits].count() / ce.classes;
-  ce.ignore = r.call().integer("ignore_index");
-  const double smoothing = r.call().number("label_smoothing");
-  ce.hard = static_cast<float>(1 - smoothing);
-  ce.even = static_cast<float>(smoothing / ce.classes);
-  const bool soft = r.inputs[kTarget].dtype != DType::I32, weighted = r.call().has(kClassWeight), gradient = r.pass == Pass::Loss && wants(r, kLogits);
-  const int64_t rows_per_sample = ce.rows / r.batch;
-  const int index = r.loss_index;
-  const Teams t = teams_for<T>(d, ce.classes);
-  const auto kernel = soft || weighted ? kernel_for<T, Shares::Given>(d, t) : smoothing != 0 ? kernel_for<T, Shares::Smoothed>(d, t) : kernel_for<T, Shares::Label>(d, t);
-  const size_t scratch = aligned(sizeof(LossNumbers)) + aligned(8 * static_cast<size_t>(ce.rows)) + aligned(4 * static_cast<size_t>(ce.rows));
-  return own(d, "softmax_cross_entropy", scratch, [=, &d](const Args& a) {
-    Cut cut(a.scratch);
+class Rows : public CrossEntropyRows {
+ public:
+  Rows(const Device& d, const CrossEntropyShape& s)
+      : d_(d), shape_(s), teams_(teams_for<T>(d, static_cast<int>(s.classes))), kernel_(chosen(d, s, teams_)) {}
+
+  void begin(const CrossEntropyRun& run) const override {
+    const CrossEntropy ce = described(run, 0, shape_.rows);
+    launch(loss_divisor<ClassShare>, {1, kThreads, 0, d_.stream}, step(run), shape_.rows, 1.0, ClassShare{ce.labels, ce.weight, ce.ignore, ce.classes}, memory(run).numbers);
+  }
+  void rows(const CrossEntropyRun& run, int64_t first, int64_t count, const void* logits, void* gradient) const override {
+    const Memory m = memory(run);
+    launch(kernel_, {teams_.warps ? ceil_div(count, teams_.threads / 32) : count, teams_.threads, teams_.shared, d_.stream}, described(run, first, count), step(run), teams_.kept,
+           static_cast<const T*>(logits), static_cast<T*>(gradient), static_cast<const LossNumbers*>(m.numbers), m.sums + first, m.correct + first);
+  }
+  void end(const CrossEntropyRun& run) const override {
+    const Memory m = memory(run);
+    launch(loss_finish<float>, {1, kThreads, 0, d_.stream}, step(run), shape_.rows, static_cast<const double*>(m.sums), static_cast<const float*>(m.correct),
+           static_cast<const LossNumbers*>(m.numbers), static_cast<float*>(run.out));
+  }
+
+ private:
+  struct Memory {
+    LossNumbers* numbers;
+    double* sums;
+    float* correct;
+  };
+  Memory memory(const CrossEntropyRun& run) const {
+    Cut cut(run.scratch);
     LossNumbers* numbers = cut.take<LossNumbers>(1);
-    double* sums = cut.take<double>(ce.rows);
-    float* correct = cut.take<float>(ce.rows);
-    CrossEntropy c = ce;
-    c.labels = soft ? nullptr : in<int32_t>(a, kTarget);
-    c.targets = soft ? in<float>(a, kTarget) : nullptr;
-    c.weight = weighted ? in<float>(a, kClassWeight) : nullptr;
-    const LossStep loss{*a.step, index, rows_per_sample};
-    launch(loss_divisor<ClassShare>, {1, kThreads, 0, d.stream}, loss, c.rows, 1.0, ClassShare{c.labels, c.weight, c.ignore, c.classes}, numbers);
-    launch(kernel, {t.warps ? ceil_div(c.rows, t.threads / 32) : c.rows, t.threads, t.shared, d.stream}, c, loss, t.kept, in<T>(a, kLogits),
-           gradient ? static_cast<T*>(a.din[kLogits]) : nullptr, static_cast<const LossNumbers*>(numbers), sums, correct);
-    launch(loss_finish<float>, {1, kThreads, 0, d.stream}, loss, c.rows, static_cast<const double*>(sums), static_cast<const float*>(correct),
-           static_cast<const LossNumbers*>(numbers), static_cast<float*>(a.out[0]));
-  });
-}
+    double* sums = cut.take<double>(shape_.rows);
+    return {numbers, sums, cut.take<float>(shape_.rows)};
+  }
+  LossStep step(const CrossEntropyRun& run) const { return {*run.step, shape_.index, shape_.rows / shape_.batch}; }
+  // The rows from `first` on as the kernel sees them.
+  CrossEntropy described(const CrossEntropyRun& run, int64_t first, int64_t count) const {
+    CrossEntropy ce{};
+    ce.classes = static_cast<int>(shape_.classes);
+    ce.first = first;
+    ce.rows = count;
+    ce.ignore = shape_.ignore;
+    ce.hard = static_cast<float>(1 - shape_.smoothing);
+    ce.even = static_cast<float>(shape_.smoothing / ce.classes);
+    ce.labels = shape_.soft ? nullptr : static_cast<const int32_t*>(run.target) + first;
+    ce.targets = shape_.soft ? static_cast<const float*>(run.target) + first * shape_.classes : nullptr;
+    ce.weight = shape_.weighted ? static_cast<const float*>(run.class_weight) : nullptr;
+    return ce;
+  }
+  using Launched = void (*)(CrossEntropy, LossStep, int, const T*, T*, const LossNumbers*, double*, float*);
+  static Launched chosen(const Device& d, const CrossEntropyShape& s, const Teams& t) {
+    if (s.soft || s.weighted) return kernel_for<T, Shares::Given>(d, t);
+    return s.smoothing != 0 ? kernel_for<T, Shares::Smoothed>(d, t) : kernel_for<T, Shares::Label>(d, t);
+  }
+
+  const Device& d_;
+  CrossEntropyShape shape_;
+  Teams teams_;
+  Launched kernel_;
+};
 
 }  // namespace
 
+CrossEntropyShape::CrossEntropyShape(const Request& r, int64_t rows, int64_t classes, size_t target, size_t class_weight)
+    : rows(rows), classes(classes), batch(r.batch), ignore(r.call().integer("ignore_index")), smoothing(r.call().number("label_smoothing")),
+      soft(r.inputs[target].dtype != DType::I32), weighted(r.call().has(class_weight)), index(r.loss_index) {}
+
+size_t CrossEntropyShape::scratch_bytes() const {
+  return aligned(sizeof(LossNumbers)) + aligned(8 * static_cast<size_t>(rows)) + aligned(4 * static_cast<size_t>(rows));
+}
+
+std::shared_ptr<const CrossEntropyRows> make_cross_entropy_rows(const Device& d, const CrossEntropyShape& s, DType type, DType target) {
+  if (!storable(type) || (target != DType::I32 && target != DType::F32) || s.classes > 1 << 30) return nullptr;
+  if (type == DType::BF16) return std::make_shared<Rows<Bf16>>(d, s);
+  return std::make_shared<Rows<float>>(d, s);
+}
+
 std::unique_ptr<Kernel> make_cross_entropy(const Device& d, const Request& r) {
-  const DType logits = r.inputs[kLogits].dtype, target = r.inputs[kTarget].dtype;
-  if (!storable(logits) || r.outputs[0].dtype != DType::F32 || mode_of(r, kLogits) == GradMode::Accumulate) return nullptr;
-  if ((target != DType::I32 && target != DType::F32) || r.inputs[kLogits].shape[-1] > 1 << 30) return nullptr;
-  return logits == DType::BF16 ? typed<Bf16>(d, r) : typed<float>(d, r);
+  enum { kLogits, kTarget, kClassWeight };
+  if (r.outputs[0].dtype != DType::F32 || mode_of(r, kLogits) == GradMode::Accumulate) return nullptr;
+  const int64_t classes = r.inputs[kLogits].shape[-1], rows = r.inputs[kLogits].count() / classes;
+  const CrossEntropyShape shape(r, rows, classes, kTarget, kClassWeight);
+  const auto loss = make_cross_entropy_rows(d, shape, r.inputs[kLogits].dtype, r.inputs[kTarget].dtype);
+  if (!loss) return nullptr;
+  const bool gradient = r.pass == Pass::Loss && wants(r, kLogits);
+  return own(d, "softmax_cross_entropy", shape.scratch_bytes(), [=](const Args& a) {
+    const CrossEntropyRun run{a.in[kTarget], shape.weighted ? a.in[kClassWeight] : nullptr, a.out[0], a.scratch, a.step};
+    loss->begin(run);
+    loss->rows(run, 0, rows, a.in[kLogits], gradient ? a.din[kLogits] : nullptr);
+    loss->end(run);
+  });
 }
 
 }  // namespace graft::cuda

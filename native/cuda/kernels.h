@@ -155,6 +155,7 @@ std::unique_ptr<Kernel> make_pool(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_embed_tokens(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_softmax(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_cross_entropy(const Device& d, const Request& r);
+std::unique_ptr<Kernel> make_linear_cross_entropy(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_elementwise_loss(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_layer_norm(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_batch_norm(const Device& d, const Request& r);

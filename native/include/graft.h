@@ -214,6 +214,17 @@ GRAFT_API int32_t graft_softmax_cross_entropy(graft_device *device, int64_t stre
                                               int32_t target_type, int64_t target, int64_t target_count, int64_t class_weight,
                                               int64_t class_weight_count, int64_t gradient, int64_t gradient_count, int64_t results,
                                               int64_t results_count);
+/* graft_softmax_cross_entropy of logits = x weight' + bias, which exist for as many rows at a time as `logits_bytes` hold (0: 128 MiB; a
+ * row always fits). x is [rows, features], weight [classes, features], bias [classes] (optional). Of the gradients those are computed that
+ * are given: dx, as x, which it may be; dweight and dbias, added to where accumulate is 1. type, F32 or BF16, is that of x, weight
+ * and dx, and what logits and their gradient are rounded to; all else is F32. */
+GRAFT_API int32_t graft_linear_cross_entropy(graft_device *device, int64_t stream, int32_t type, int64_t rows, int64_t features, int64_t classes,
+                                             double smoothing, int64_t ignored, double factor, double normalizer, int64_t logits_bytes,
+                                             int32_t accumulate, int64_t x, int64_t x_count, int64_t weight, int64_t weight_count, int64_t bias,
+                                             int64_t bias_count, int32_t target_type, int64_t target, int64_t target_count,
+                                             int64_t class_weight, int64_t class_weight_count, int64_t dx, int64_t dx_count, int64_t dweight,
+                                             int64_t dweight_count, int64_t dbias, int64_t dbias_count, int64_t results,
+                                             int64_t results_count);
 /* One update of `count` weights by their gradient, formulas as torch.optim; `update` is 1 for the first. first is SGD's momentum or
  * Adam's first moment, second Adam's second, both F32 [count] and zero at the start; each is given exactly where the optimizer has it. anchor_strength
  * above 0 adds anchor_strength * (weight - anchor) to the gradient. clip above 0 limits the norm of the gradient of what is live.

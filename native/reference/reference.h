@@ -152,6 +152,7 @@ void add_embed_tokens();
 void add_softmax();
 void add_attention();
 void add_losses();
+void add_linear_cross_entropy();
 void add_pictures();
 
 }  // namespace graft::reference

@@ -34,6 +34,7 @@ void fill() {
     reference::add_softmax();
     reference::add_attention();
     reference::add_losses();
+    reference::add_linear_cross_entropy();
     reference::add_pictures();
   });
 }

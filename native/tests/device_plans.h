@@ -6,12 +6,19 @@
 
 namespace graft::test {
 
-inline void device_net(Net& net, int64_t batch) {
+// `fused`: the head and its loss are one node, for two rows at a time.
+inline void device_net(Net& net, int64_t batch, bool fused) {
   int x = net.node("relu", "r", {net.norm("n", net.conv("c", net.input("x", {batch, 6, 6, 3}), 8))});
   int h = net.node("global_pool", "pool", {x});
   h = net.node("layer_norm", "ln", {h, net.parameter("ln.weight", {8}, 0.2, 1), net.parameter("ln.bias", {8}, 0.2)});
   h = net.node("dropout", "drop", {net.linear("hidden", h, 24)}, "rate=0.25");
-  h = net.linear("head", net.node("gelu", "act", {h}), 3);
+  h = net.node("gelu", "act", {h});
+  if (fused) {
+    const int weight = net.parameter("head.weight", {3, 24}, 0.2), bias = net.parameter("head.bias", {3});
+    net.node("linear_cross_entropy", "loss", {h, weight, bias, net.input("label", {batch}, DType::I32)}, "logits_bytes=24");
+    return;
+  }
+  h = net.linear("head", h, 3);
   net.node("softmax_cross_entropy", "loss", {h, net.input("label", {batch}, DType::I32)});
   net.graph.output("logits", h);
 }
@@ -24,14 +31,14 @@ inline std::string device_options(int64_t batch, bool narrow) {
 }
 
 // What eight steps leave behind: losses and logits of each step, then the trained parameters.
-inline std::vector<float> device_steps(std::shared_ptr<Device> device, uint64_t seed, bool narrow) {
+inline std::vector<float> device_steps(std::shared_ptr<Device> device, uint64_t seed, bool narrow, bool fused = false) {
   constexpr int64_t kLarge = 9, kSmall = 4;
   Net large(device, seed), small(device, seed);
-  device_net(large, kLarge);
+  device_net(large, kLarge, fused);
   small.params = large.params;
   small.inputs = {{"x", {DType::F32, {kSmall, 6, 6, 3}}}, {"label", {DType::I32, {kSmall}}}};
   Net shape(device, seed);  // the same graph for the other batch, over the first one's parameters
-  device_net(shape, kSmall);
+  device_net(shape, kSmall, fused);
   small.graph = std::move(shape.graph);
   auto workspace = std::make_shared<Workspace>(device);
   Bench many(large, device_options(kLarge, narrow), workspace);
@@ -51,6 +58,7 @@ inline std::vector<float> device_steps(std::shared_ptr<Device> device, uint64_t 
     b.session.set("clip", 0, step < 4 ? 0.5 : 100);
     b.run(GRAFT_STEP);
     seen.push_back(static_cast<float>(b.loss()));
+    if (fused) continue;
     std::vector<float> logits = b.read("logits");
     seen.insert(seen.end(), logits.begin(), logits.begin() + 3 * valid);  // a padded row's are nobody's
   }
@@ -68,6 +76,11 @@ void device_plans(Harness& harness, Open open) {
     const std::vector<float> expected = device_steps(reference_device(), harness.seed(), false), actual = device_steps(open(), harness.seed(), false);
     // Adam divides by the root of a mean square: where a gradient is nearly nothing its last digits decide, as far as a rate reaches.
     expect_near(harness, "losses, logits and parameters", expected, actual, 2e-3);
+  });
+  harness.test("plan/eight steps with head and loss in one agree with the reference and give the same bits twice", [&] {
+    const std::vector<float> expected = device_steps(reference_device(), harness.seed(), false, true), actual = device_steps(open(), harness.seed(), false, true);
+    expect_near(harness, "losses and parameters", expected, actual, 2e-3);
+    harness.expect(actual == device_steps(open(), harness.seed(), false, true), "the second training gave other bits");
   });
   for (bool narrow : {false, true})
     harness.test(text("plan/eight steps give the same bits twice, ", narrow ? "bf16" : "f32"), [&] {

@@ -203,6 +203,25 @@ inline Outcome cross_entropy(const Machine& machine, uint64_t seed, int32_t type
   return all;
 }
 
+inline Outcome linear_cross_entropy(const Machine& machine, uint64_t seed, int32_t type, int64_t rows, int64_t chunk, bool soft, bool in_place) {
+  const int64_t features = 19, classes = 131, bytes = type == GRAFT_F32 ? 4 : 2;
+  Stored x(normal(seed, "x", rows * features), type), w(normal(seed, "w", classes * features), type), dx(in_place ? 0 : rows * features, type);
+  std::vector<float> bias = normal(seed, "bias", classes), q(rows * classes, 1.0f / static_cast<float>(classes)), dw = normal(seed, "dw", classes * features), db(classes, 1);
+  std::vector<int32_t> labels(rows);
+  for (int64_t r = 0; r < rows; r++) labels[r] = r % 5 == 3 ? -100 : static_cast<int32_t>(r * 13 % classes);
+  Stored& g = in_place ? x : dx;
+  std::vector<float> results(2);
+  Placed at(machine);
+  done(graft_linear_cross_entropy(machine.device, machine.stream, type, rows, features, classes, 0.1, -100, 1.5, 0, chunk * classes * bytes, 1, x.in(at), x.count(), w.in(at),
+                                  w.count(), at(bias), classes, soft ? GRAFT_F32 : GRAFT_I32, soft ? at(q) : at(labels), soft ? count(q) : rows, 0, 0, g.in(at), g.count(),
+                                  at(dw), count(dw), at(db), classes, at(results), 2));
+  at.back();
+  Outcome all(results.begin(), results.end());
+  append(all, g.values());
+  for (const auto* part : {&dw, &db}) append(all, *part);
+  return all;
+}
+
 inline Outcome optimizer(const Machine& machine, uint64_t seed, int32_t kind, int64_t elements) {
   std::vector<float> w = normal(seed, "w", elements), g = normal(seed, "g", elements), m(elements), v(elements), anchor = normal(seed, "anchor", elements);
   std::vector<uint8_t> mask((elements + 7) / 8);
@@ -279,6 +298,10 @@ inline std::vector<Family> families(uint64_t seed) {
         for (bool in_place : {false, true})
           all.push_back({text("cross-entropy ", rows, soft ? " soft" : "", in_place ? " in place" : "", in),
                          [=](const Machine& d) { return cross_entropy(d, seed, type, rows, 131, soft, in_place); }, tolerance, wide ? 1 : 1e-5});
+    for (int64_t rows : {1, 37})
+      for (bool soft : {false, true})
+        all.push_back({text("linear cross-entropy ", rows, soft ? " soft" : " in place", in),
+                       [=](const Machine& d) { return linear_cross_entropy(d, seed, type, rows, soft ? 0 : 9, soft, !soft); }, tolerance, 1});
     for (int64_t rank : {1, 5, 33})
       all.push_back({text("merge of rank ", rank, in), [=](const Machine& d) { return merge(d, seed, type, 67, 70, rank, 31); }, tolerance, wide ? 1 : 0.05});
     for (int64_t adapters : {0, 3})

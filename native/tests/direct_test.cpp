@@ -35,6 +35,14 @@ void misuse(Harness& harness, graft_device* device) {
   refuses("results: the address is null", loss(GRAFT_F32, 0));
   refuses("results overlaps logits", loss(GRAFT_F32, at + 12));
   refuses("target_type has the code 1", loss(GRAFT_BF16, at + 32));
+  auto fused = [&](int64_t bias, int64_t bytes, int64_t dx, int64_t dbias, int64_t results) {
+    return graft_linear_cross_entropy(device, 0, GRAFT_F32, 1, 2, 2, 0, -100, 1, 0, bytes, 0, at, 2, at + 8, 4, bias, bias ? 2 : 0, GRAFT_I32, at + 24, 1, 0, 0, dx, dx ? 2 : 0, 0, 0,
+                                      dbias, dbias ? 2 : 0, results, 2);
+  };
+  refuses("dbias is given, but there is no bias", fused(0, 0, 0, at + 40, at + 64));
+  refuses("logits_bytes are -1; expected 0 to 2^40", fused(0, -1, 0, 0, at + 64));
+  refuses("dx overlaps weight", fused(0, 0, at + 12, 0, at + 64));
+  refuses("results overlaps dbias", fused(at + 32, 0, 0, at + 64, at + 64));
   auto step = [&](int32_t kind, int32_t ranges, double clip, int64_t norm) {
     return graft_optimizer_step(device, 0, kind, 0, 0, 0, 0, 0, 0.1, 0, 0, clip, 1, 4, nullptr, ranges, at, 4, at + 16, 4, 0, 0, 0, 0, 0, 0, 0, 0, norm, norm ? 1 : 0);
   };

@@ -212,7 +212,12 @@ class Ladder {
     bool gradients = !v.modes.empty();
     Request forward = make_request(op, c, storage, op.loss && gradients ? Pass::Loss : Pass::Forward, v);
     if (v.epilogue.any() && !column_.fuses(forward, v.epilogue)) return false;
-    if (!gradients || op.loss) return true;
+    if (!gradients) return true;
+    if (op.loss) {
+      for (size_t i = 0; i < v.modes.size(); i++)
+        if (v.modes[i] == GradMode::Accumulate && !column_.accumulates(forward, i)) return false;
+      return true;
+    }
     Request backward = make_request(op, c, storage, Pass::Backward, v);
     if (v.epilogue.any() && !column_.fuses(backward, v.epilogue)) return false;
     if (v.second_gradient && !column_.takes_second_gradient(backward)) return false;
@@ -223,7 +228,7 @@ class Ladder {
 
   void variation(const OpTest& t, const OpDef& op, const OpCase& c, const Variation& v) {
     for (DType storage : {DType::F32, DType::BF16}) {
-      if (!column_.computes(storage) || (op.loss && storage == DType::BF16)) continue;  // losses are F32 in every plan
+      if (!column_.computes(storage) || (op.loss && storage == DType::BF16 && op.inputs[0].role == Role::Full)) continue;  // F32 in every plan
       if (!supported(op, c, v, storage)) continue;
       harness_.test(t.op + "/" + c.label + "/" + v.label + "/" + name_of(storage), [&] { compare(t, op, c, v, storage); });
     }

@@ -323,6 +323,31 @@ inline OpTest softmax_cross_entropy_test() {
   return t;
 }
 
+inline OpTest linear_cross_entropy_test() {
+  OpTest t{"linear_cross_entropy", {}, kReordered};
+  // `chunk`: rows whose logits fit into the bound, in F32; 0: all.
+  auto add = [&](const char* label, int64_t rows, int64_t c, int64_t k, int64_t chunk, bool soft, bool weighted, Attributes attributes) -> OpCase& {
+    Operand target = soft ? Operand{{rows, k}, Fill::Distribution} : Operand{{rows}, Fill::Labels};
+    if (chunk > 0) attributes["logits_bytes"] = static_cast<double>(4 * chunk * k);
+    t.cases.push_back({label, {{{rows, c}}, {{k, c}}, {{k}}, target, weighted ? Operand{{k}, Fill::Positive} : absent()}, std::move(attributes), int(rows)});
+    return t.cases.back();
+  };
+  add("one", 1, 3, 2, 0, false, false, {});
+  add("row_by_row", 3, 24, 33, 1, false, false, {{"label_smoothing", 0.1}});
+  add("runs_of_three", 7, 8, 17, 3, false, false, {});
+  add("runs_of_eight", 37, 7, 33, 9, false, false, {{"label_smoothing", 0.1}}).ignored = 9;
+  add("long_rows", 6, 16, 300, 4, false, false, {});
+  OpCase& normalised = add("without_bias_normalised", 5, 9, 12, 3, false, false, {});
+  normalised.inputs[2] = absent();
+  normalised.normalizer = 12;
+  add("soft_smoothed_weighted", 5, 6, 7, 3, true, true, {{"label_smoothing", 0.2}});
+  OpCase& padded = add("padded_ignored_weighted", 8, 6, 17, 4, false, true, {{"label_smoothing", 0.1}});
+  padded.valid = 4;  // the last run has no row that counts
+  padded.ignored = 2;
+  t.cases.push_back({"per_position", {{{3, 5, 5}}, {{9, 5}}, {{9}}, {{3, 5}, Fill::Labels}, absent()}, {}, 3});
+  return t;
+}
+
 inline OpTest normalize_pictures_test() {
   OpTest t{"normalize_pictures", {}, 1e-12};
   auto add = [&](const char* label, Shape x, bool cut, Attributes attributes) {
@@ -355,14 +380,14 @@ inline std::vector<OpTest> all_op_tests() {
           unary_test("relu6"), unary_test("leaky_relu", {{"slope", 0.1}}), unary_test("sigmoid"), unary_test("silu"), gelu_test(),
           broadcast_test("add"), broadcast_test("multiply"), scale_test(), max_pool_test(), avg_pool_test(),
           global_pool_test(), reshape_test(), transpose_test(), concat_test(), slice_test(), pad_test(), dropout_test(), embed_tokens_test(),
-          softmax_test(), attention_test(), softmax_cross_entropy_test(), normalize_pictures_test(), elementwise_loss_test("bce_with_logits", Fill::Bits),
+          softmax_test(), attention_test(), softmax_cross_entropy_test(), linear_cross_entropy_test(), normalize_pictures_test(), elementwise_loss_test("bce_with_logits", Fill::Bits),
           elementwise_loss_test("mse", Fill::Normal), elementwise_loss_test("mae", Fill::Normal)};
 }
 
 // Inputs that have a gradient.
 inline bool differentiable(const OpDef& op, const OpCase& c, size_t i) {
   if (!c.inputs[i].present || input_def(op, i).role == Role::Exact) return false;
-  if (op.loss) return i == 0;
+  if (op.loss) return i < op.differentiable;
   return !(op.statistics && i >= 3);
 }
 
@@ -380,15 +405,18 @@ inline std::vector<Variation> gradient_variations(const OpDef& op, const OpCase&
   std::vector<Variation> all;
   all.push_back({"overwrite", modes(GradMode::Overwrite)});
   all.push_back({"forward", {}});
+  const bool several = !op.loss || op.differentiable > 1;
+  if (several) all.push_back({"accumulate", modes(GradMode::Accumulate)});
+  if (several && op.loss) all.back().modes[0] = GradMode::Overwrite;  // what a loss accumulates are parameters' gradients
   if (!op.loss) {
-    all.push_back({"accumulate", modes(GradMode::Accumulate)});
     all.push_back({"second_gradient", modes(GradMode::Overwrite)});
     all.back().second_gradient = true;
   }
-  if (c.inputs.size() > 1 && !op.loss)
+  if (c.inputs.size() > 1 && several)
     for (size_t i = 0; i < can.size(); i++)
       if (can[i]) {
         all.push_back({text("only", i), modes(GradMode::Overwrite, static_cast<int>(i))});
+        if (op.loss) continue;
         all.push_back({text("only", i, "_null"), modes(GradMode::Overwrite, static_cast<int>(i))});
         all.back().null_where_ignored = true;
       }

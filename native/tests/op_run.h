@@ -147,11 +147,12 @@ inline Data make_data(const OpDef& op, const OpCase& c, uint64_t seed) {
   std::vector<TensorType> types = types_of(op, c, DType::F64);
   Shape result = op.infer({attributes, types})[0].shape;
   Data d;
+  const int64_t classes = op.name == "linear_cross_entropy" ? c.inputs[1].shape[0] : c.inputs[0].shape[-1];
   for (size_t i = 0; i < c.inputs.size(); i++) {
-    d.inputs.push_back(fill(c.inputs[i], c.inputs[0].shape[-1], random("in" + std::to_string(i))));
+    d.inputs.push_back(fill(c.inputs[i], classes, random("in" + std::to_string(i))));
     d.before.push_back(fill({c.inputs[i].shape, Fill::Normal, c.inputs[i].present}, 0, random("before" + std::to_string(i))));
   }
-  if (c.ignored >= 0) d.inputs[1][c.ignored] = -100;
+  if (c.ignored >= 0) d.inputs[op.differentiable][c.ignored] = -100;  // targets come behind what has a gradient
   d.dout = fill({result}, 0, random("dout"));
   d.dout2 = fill({result}, 0, random("dout2"));
   d.residual = fill({result}, 0, random("residual"));

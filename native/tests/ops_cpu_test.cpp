@@ -94,6 +94,7 @@ int main(int argc, char** argv) {
   ladder.operations();
   recomputed_results(harness, *column);
   ladder.infinite_logits();
+  ladder.cross_entropy_rows(column->computes(DType::BF16) ? std::vector<DType>{DType::F32, DType::BF16} : std::vector<DType>{DType::F32}, true);
   ladder.products();
   ladder.services();
   return harness.finish();

@@ -16,6 +16,7 @@ void add_batch_norm(Simd&);
 void add_layer_norm(Simd&);
 void add_pool(Simd&);
 void add_softmax(Simd&);
+void add_cross_entropy(Simd&);
 void add_attention(Simd&);
 void add_attention_gradients(Simd&);
 void add_dropout(Simd&);
@@ -30,6 +31,7 @@ void fill(Simd& table) {
   add_layer_norm(table);
   add_pool(table);
   add_softmax(table);
+  add_cross_entropy(table);
   add_attention(table);
   add_attention_gradients(table);
   add_dropout(table);

@@ -64,9 +64,10 @@ struct Spread {
 };
 
 struct LossCall {
+  Store type;              // of logits and gradient
   int64_t rows, columns;
-  const float* logits;
-  float* gradient;         // may be the logits; null: none
+  const void* logits;
+  void* gradient;          // may be the logits; null: none
   const int32_t* labels;   // or, where null,
   const float* targets;    // [rows, columns]
   const float* class_weight;  // null: 1
@@ -217,6 +218,8 @@ struct Simd {
   // softmax.cpp
   void (*softmax)(Store type, bool log, const void* x, void* y, int64_t rows, int64_t n);
   void (*softmax_data)(Store type, bool log, const void* dout, const void* dout2, const void* y, void* dx, int64_t rows, int64_t n);
+
+  // cross_entropy.cpp
   void (*cross_entropy)(const LossCall& call);
 
   // attention.cpp, attention_gradients.cpp; on BF16 where the instruction set has its products. Scratch in bytes.

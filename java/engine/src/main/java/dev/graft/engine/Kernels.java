@@ -48,6 +48,23 @@ public final class Kernels {
     }
 
     /**
+     * Mean softmax cross-entropy of a linear layer's result, and all gradients, without the logits of all rows at once.
+     *
+     * @param layer sizes, bias, and the loss with its smoothing and class weights
+     * @param x [rows, features], F32 or BF16
+     * @param weight [classes, features], of x's type
+     * @param target as of {@link #softmaxCrossEntropy}
+     */
+    public SoftmaxCrossEntropy.Loss linearCrossEntropy(
+            LinearCrossEntropy layer, Memory x, Memory weight, Memory target, LinearCrossEntropy.Gradients gradients) {
+        float[] results = new float[2];
+        Memory place = Memory.of(results);
+        calls.run(o -> layer.add(o, x, weight, target, gradients, place),
+                (device, o) -> layer.run(device, 0, o, x.dtype(), target.dtype()));
+        return new SoftmaxCrossEntropy.Loss(results[0], results[1]);
+    }
+
+    /**
      * One update of weights by their gradient, in one pass; with clipping the gradient is read once before it.
      *
      * @param step optimizer, rate, moments, what is live

@@ -27,7 +27,7 @@ public record Node(String op, Value value, List<Value> inputs, Map<String, Doubl
     /** Whether the node is a loss: it ends a training graph and appears in {@link Graph#losses()}. */
     public boolean loss() {
         return switch (op) {
-            case "softmax_cross_entropy", "bce_with_logits", "mse", "mae" -> true;
+            case "softmax_cross_entropy", "linear_cross_entropy", "bce_with_logits", "mse", "mae" -> true;
             default -> false;
         };
     }

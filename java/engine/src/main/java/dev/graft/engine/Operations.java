@@ -229,6 +229,17 @@ public abstract sealed class Operations permits GraphBuilder {
                 numbers("label_smoothing", labelSmoothing, "ignore_index", ignoreIndex), logits, target, classWeight);
     }
 
+    /**
+     * {@link #softmaxCrossEntropy(String, Value, Value, Value, double, int)} of logits x [..., K] times the transpose of weight
+     * [C, K], plus bias [C] or null, which exist for some rows at a time only: for a C so large that the logits of all would be the
+     * largest tensor of a step. Plans make this of a linear layer of 8192 classes or more that its loss alone reads.
+     */
+    public Value linearCrossEntropy(String name, Value x, Value weight, Value bias, Value target, Value classWeight, double labelSmoothing,
+            int ignoreIndex) {
+        return node("linear_cross_entropy", name,
+                numbers("label_smoothing", labelSmoothing, "ignore_index", ignoreIndex), x, weight, bias, target, classWeight);
+    }
+
     /** Mean of the binary cross-entropy between sigmoid(logits) and target, F32 of the same sizes. */
     public Value bceWithLogits(String name, Value logits, Value target) {
         return node("bce_with_logits", name, Map.of(), logits, target);

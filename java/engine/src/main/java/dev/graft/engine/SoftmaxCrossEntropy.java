@@ -10,13 +10,13 @@ import java.util.Objects;
  * returns a changed copy, which can be kept and used by any number of threads. Numbers are checked by the call.
  */
 public final class SoftmaxCrossEntropy {
-    private final long rows;
-    private final long classes;
-    private double smoothing;
-    private int ignored = -100;
-    private double factor = 1;
-    private double normalizer;
-    private Memory classWeights;
+    final long rows;
+    final long classes;
+    double smoothing;
+    int ignored = -100;
+    double factor = 1;
+    double normalizer;
+    Memory classWeights;
 
     private SoftmaxCrossEntropy(long rows, long classes) {
         this.rows = rows;

@@ -53,6 +53,17 @@ public final class StreamKernels {
     }
 
     /**
+     * {@link Kernels#linearCrossEntropy}.
+     *
+     * @param results F32 [2], written: the mean, and the rows whose largest logit is the target's
+     */
+    public void linearCrossEntropy(
+            LinearCrossEntropy layer, Memory x, Memory weight, Memory target, LinearCrossEntropy.Gradients gradients, Memory results) {
+        calls.run(o -> layer.add(o, x, weight, target, gradients, results),
+                (device, o) -> layer.run(device, stream(), o, x.dtype(), target.dtype()));
+    }
+
+    /**
      * {@link Kernels#optimizerStep}.
      *
      * @param norm F32 [1], written: the norm of the live gradient before clipping; null = it is not wanted. Only of a step that

@@ -124,11 +124,12 @@ class OperationsTest {
         g.softmaxCrossEntropy("ce", rows, label);
         g.softmaxCrossEntropy("ce.weighted", rows, label, g.parameter("weights", 6), 0.1, -1);
         g.softmaxCrossEntropy("ce.soft", rows, soft);
+        g.linearCrossEntropy("ce.head", rows, g.parameter("head", 9, 6), g.parameter("head.bias", 9), label, null, 0.1, -100);
         g.bceWithLogits("bce", rows, soft);
         g.mse("mse", rows, soft);
         g.mae("mae", rows, soft);
         Graph graph = g.build();
-        assertEquals(List.of("ce", "ce.weighted", "ce.soft", "bce", "mse", "mae"), graph.losses());
+        assertEquals(List.of("ce", "ce.weighted", "ce.soft", "ce.head", "bce", "mse", "mae"), graph.losses());
         graph.losses().forEach(graph::dims);
     }
 }

@@ -25,11 +25,12 @@ class TrainingGraphTest {
             parameters.declare(network.graph(), Origin.HEAD);
             network.graph().parameters().forEach(p ->
                     parameters.write(p.name(), network.starts().get(p.name()).values(1, p.name(), (int) p.count())));
-            Plan plan = Plan.compile(TrainingGraph.of(network.graph(), smoothing), parameters, PlanOptions.eval(BATCH).build());
+            String head = network.graph().outputs().get(Network.LOGITS).name();
+            Plan plan = Plan.compile(TrainingGraph.of(network.graph(), smoothing), parameters, PlanOptions.eval(BATCH).keep(head).build());
             plan.input(Network.PIXELS).write(WeightFormula.pixels(BATCH, network.imageSize(), 4, 0));
             plan.input(TrainingGraph.TARGET).write(targets);
             plan.forward();
-            float[] logits = plan.read(Network.LOGITS);
+            float[] logits = plan.read(head);
             double expected = 0;
             int classes = network.classes();
             for (int row = 0; row < BATCH; row++) {
