@@ -2,6 +2,7 @@
 // channel a group (depthwise) have kernels of their own: a thread an element, sums over positions for the weight.
 #include "product.cuh"
 #include "reduce.cuh"
+#include "vendor/cudnn.h"
 
 namespace graft::cuda {
 
@@ -258,8 +259,11 @@ std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
 std::unique_ptr<Kernel> make_conv2d(const Device& d, const Request& r) {
   const DType type = r.inputs[kInput].dtype;
   if (!storable(type) || r.inputs[kFilter].dtype != type || r.outputs[0].dtype != type) return nullptr;
+  if (r.pass == Pass::Backward && (r.second_gradient || r.epilogue.any())) return nullptr;
+  const int64_t groups = r.call().integer("groups");
+  if (groups == 1 || r.inputs[kInput].shape[3] != groups)  // depthwise kernels are own
+    if (auto kernel = make_cudnn_conv2d(d, r)) return kernel;
   if (r.pass == Pass::Forward) return type == DType::BF16 ? forward<Bf16>(d, r) : forward<float>(d, r);
-  if (r.second_gradient || r.epilogue.any()) return nullptr;
   return type == DType::BF16 ? backward<Bf16>(d, r) : backward<float>(d, r);
 }
 

@@ -29,7 +29,7 @@ std::string described() {
   for (const VendorLibrary& library : vendor_libraries()) describe(json, library);
   json.end_array().key("uses").begin_object();
   json.field("products", "cuBLASLt where it is found, else own kernels (graft.matmul)");
-  for (const char* what : {"convolutions", "other"}) json.field(what, "own kernels");
+  json.field("convolutions", "cuDNN where it is found, else own kernels (graft.matmul)").field("other", "own kernels");
   return json.end_object().end_object().text();
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 
 #include "cuda/column.h"
 #include "ladder.h"
@@ -107,6 +108,9 @@ void products(Harness& harness, Column& column, StubCublasLt& stub) {
     named("auto", r, "cublaslt:13.1.0");
     named("own", r, "own:simt");
     named("vendor", by_columns, "own:simt");
+    ProductRequest silu = r;
+    silu.epilogue.activation = Activation::Silu;
+    named("vendor", silu, "cublaslt:13.1.0:cuda + own:activation:cuda");
     r.type = DType::BF16;
     named("own", r, "own:mma");
     stub.has_algorithm = false;
@@ -150,6 +154,17 @@ void products(Harness& harness, Column& column, StubCublasLt& stub) {
     harness.expect(described.find(text(R"("libraries":{"cublaslt":{"name":"cublaslt","version":"13.1.0","path":")", STUB_FOLDER)) != std::string::npos, described);
   });
   setenv("GRAFT_MATMUL", "vendor", 1);
+  harness.test("with a tuning file all of its ways are measured", [&] {
+    const std::string path = text("/tmp/graft-tuning-ways-", getpid());
+    setenv("GRAFT_TUNING", path.c_str(), 1);
+    const std::string name = column.prepare(request(16, 8, 8))->name();
+    unsetenv("GRAFT_TUNING");
+    std::ifstream file(path);
+    std::stringstream content;
+    content << file.rdbuf();
+    unlink(path.c_str());
+    harness.expect(name == "cublaslt:13.1.0:cuda" && content.str().find("; cublaslt cublaslt2 ; f32 f32 1x16x8x8") != std::string::npos, name, "; ", content.str());
+  });
   harness.test("gelu with what it was applied to", [&] {
     ProductCase c{"gelu_saved", request(17, 16, 24)};
     c.request.type = c.request.result = DType::BF16;

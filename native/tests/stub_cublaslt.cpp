@@ -2,6 +2,7 @@
 // do is an error here: a wrong attribute size, a leading dimension that is too short, operands that are less aligned than was promised.
 #include "stub_cublaslt.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -112,11 +113,12 @@ EXPORT cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtM
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
   const bool bias_fits = !(d->epilogue & 4) || stub.f32_bias || result->type == CUDA_R_32F;
   if (!stub.has_algorithm || !bias_fits || preference->workspace < kNeeds || preference->reduction & 1) return CUBLAS_STATUS_NOT_SUPPORTED;
-  results[0] = {};
-  results[0].algo.data[0] = preference->alignment[0];
-  results[0].workspaceSize = kNeeds;
-  results[0].state = CUBLAS_STATUS_SUCCESS;
-  *returned = 1;
+  for (; *returned < std::min(requested, 2); (*returned)++) {  // it knows two ways
+    results[*returned] = {};
+    results[*returned].algo.data[0] = preference->alignment[0];
+    results[*returned].workspaceSize = kNeeds;
+    results[*returned].state = CUBLAS_STATUS_SUCCESS;
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 EXPORT cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const void* alpha, const void* a, cublasLtMatrixLayout_t la, const void* b,

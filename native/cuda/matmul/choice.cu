@@ -14,6 +14,7 @@ namespace {
 using Kind = Candidate::Kind;
 
 constexpr uintptr_t kAlignment = 16;  // bytes
+constexpr int kVendorWays = 4;        // of cuBLASLt, that are measured
 
 // A candidate's kernel, and the one for operands that do not lie as the candidate needs them.
 class ChosenProduct : public Kernel {
@@ -119,14 +120,6 @@ size_t tuned(std::vector<Made>& made, std::unique_ptr<Trial>& trial, const Devic
   return best;
 }
 
-// Each line once in a process.
-void print(const std::string& line) {
-  static std::mutex mutex;
-  static auto& printed = *new std::set<std::string>;
-  std::lock_guard<std::mutex> hold(mutex);
-  if (printed.insert(line).second) std::fprintf(stderr, "graft: %s\n", line.c_str());
-}
-
 std::string machine_text(const Device& device, const CublasLt* lt) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device.number), "asking for the device's properties");
@@ -136,6 +129,13 @@ std::string machine_text(const Device& device, const CublasLt* lt) {
 }
 
 }  // namespace
+
+void print_once(const std::string& line) {
+  static std::mutex mutex;
+  static auto& printed = *new std::set<std::string>;
+  std::lock_guard<std::mutex> hold(mutex);
+  if (printed.insert(line).second) std::fprintf(stderr, "graft: %s\n", line.c_str());
+}
 
 ChoiceSettings choice_settings(const Device& device) {
   ProductChoice all;
@@ -190,7 +190,7 @@ std::unique_ptr<Kernel> choose_product(const Device& device, const ProductReques
   }
   if (settings.policy == MatmulPolicy::Vendor) {
     if (!vendor) log(text("product ", product_text(r), ": cublaslt does not take it; ", made.back().kernel->name(), " does it"));
-    else made.resize(1);
+    else made.erase(std::find_if(made.begin(), made.end(), [](const Made& m) { return m.candidate->kind != Kind::Vendor; }), made.end());
   }
   std::unique_ptr<Trial> trial;
   drop_disagreeing(made, trial, device, r, log);
@@ -207,8 +207,11 @@ std::unique_ptr<Kernel> choose_product(const Device& device, const ProductReques
 }
 
 std::unique_ptr<Kernel> make_product(const Device& device, const ProductRequest& r) {
-  static const std::vector<Candidate> candidates = {
-      {"cublaslt", Kind::Vendor, {}, true, make_cublaslt_product},
+  const auto vendor = [](int rank) {
+    return Candidate{rank ? text("cublaslt", rank + 1) : "cublaslt", Kind::Vendor, {}, true,
+                     [rank](const Device& d, const ProductRequest& request) { return make_cublaslt_product(d, request, rank); }};
+  };
+  static const std::vector<Candidate> others = {
       {"wgmma", Kind::Tensor, recorded_on("wgmma"), true, make_wgmma_product},
       {"mma", Kind::Tensor, recorded_on("mma"), false, make_mma_product},
       {"parts", Kind::Tensor, recorded_on("parts"), false, make_parts_product},  // takes F32 alone, which mma does not
@@ -218,8 +221,11 @@ std::unique_ptr<Kernel> make_product(const Device& device, const ProductRequest&
   std::string reason;
   const CublasLt* lt = settings.policy == MatmulPolicy::Own ? nullptr : cublaslt(device, &reason);
   if (!lt && settings.policy == MatmulPolicy::Vendor) throw Error(GRAFT_UNAVAILABLE, text("graft.matmul=vendor: ", reason));
-  if (!lt && settings.policy == MatmulPolicy::Auto) print(text("own kernels make the products: ", reason));
-  return choose_product(device, r, candidates, settings, settings.tuning.empty() ? "" : machine_text(device, lt), print);
+  if (!lt && settings.policy == MatmulPolicy::Auto) print_once(text("own kernels make the products: ", reason));
+  std::vector<Candidate> candidates;
+  for (int rank = 0; rank < (settings.tuning.empty() ? 1 : kVendorWays); rank++) candidates.push_back(vendor(rank));
+  candidates.insert(candidates.end(), others.begin(), others.end());
+  return choose_product(device, r, candidates, settings, settings.tuning.empty() ? "" : machine_text(device, lt), print_once);
 }
 
 }  // namespace graft::cuda

@@ -35,6 +35,9 @@ struct ChoiceSettings {
 // What holds on the calling thread for products of this device. Throws INVALID_ARGUMENT that names a variable with a wrong word.
 ChoiceSettings choice_settings(const Device& device);
 
+// A line on stderr, the same one once in a process.
+void print_once(const std::string& line);
+
 // While it lives, what a plan says goes before the device's on the calling thread.
 class PlanChoice {
  public:

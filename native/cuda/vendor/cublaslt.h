@@ -32,7 +32,8 @@ std::unique_ptr<CublasLt> open_cublaslt();
 // The library with a handle for this device, opened once; null where there is none, and then `reason` says why.
 const CublasLt* cublaslt(const Device& device, std::string* reason = nullptr);
 
-// A product by cuBLASLt, with bias, ReLU or GELU (tanh), residual and accumulation in its epilogue; operands are aligned to 16 bytes.
-std::unique_ptr<Kernel> make_cublaslt_product(const Device& device, const ProductRequest& request);
+// A product by cuBLASLt, with bias, ReLU or GELU (tanh), residual and accumulation in its epilogue; an own kernel applies other activations
+// to what it stored. Operands are aligned to 16 bytes. `rank` counts the ways that its heuristic names, the best first; null beyond the last.
+std::unique_ptr<Kernel> make_cublaslt_product(const Device& device, const ProductRequest& request, int rank = 0);
 
 }  // namespace graft::cuda

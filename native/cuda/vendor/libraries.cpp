@@ -7,8 +7,11 @@
 namespace graft::cuda {
 namespace {
 
-// "13.1.0" of 130100.
-std::string version_text(size_t version) { return text(version / 10000, ".", version / 100 % 100, ".", version % 100); }
+// "13.1.0" of 130100, "8.9.2" of 8902: cuDNN before 9 counts by thousands.
+std::string version_text(size_t version) {
+  const size_t major = version < 10000 ? 1000 : 10000;
+  return text(version / major, ".", version % major / 100, ".", version % 100);
+}
 
 // `majors` are those of the version that `function` tells.
 VendorLibrary found(const std::string& name, const std::string& title, const LibraryName& file, const char* function, std::vector<size_t> majors) {
@@ -38,7 +41,11 @@ VendorLibrary find_cublaslt() {
   return found("cublaslt", "cuBLASLt", {"libcublasLt.so.", {13, 12}, {"nvidia/cu13/lib", "nvidia/cublas/lib"}}, "cublasLtGetVersion", {12, 13});
 }
 
-std::vector<VendorLibrary> vendor_libraries() { return {find_cublaslt()}; }
+VendorLibrary find_cudnn() {  // others than 9 are opened to tell their version
+  return found("cudnn", "cuDNN", {"libcudnn.so.", {9, 10, 8}, {"nvidia/cudnn/lib"}}, "cudnnGetVersion", {9});
+}
+
+std::vector<VendorLibrary> vendor_libraries() { return {find_cublaslt(), find_cudnn()}; }
 
 void describe(Json& json, const VendorLibrary& v) {
   json.begin_object().field("name", v.name);

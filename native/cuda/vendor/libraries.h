@@ -18,6 +18,8 @@ struct VendorLibrary {
 
 // cuBLASLt 12 or 13, any release of either.
 VendorLibrary find_cublaslt();
+// cuDNN 9.
+VendorLibrary find_cudnn();
 
 // All that this column uses, sought now where they have not been before.
 std::vector<VendorLibrary> vendor_libraries();

@@ -1,0 +1,86 @@
+// Graphs of operations as cuDNN takes them, and the plans that it makes of them. Tensors are four-dimensional and lie channels last: of
+// dimensions {n, c, h, w}, element (n, c, h, w) is at ((n H + h) W + w) C + c. Arithmetic is F32.
+#pragma once
+#include <array>
+#include <vector>
+
+#include "vendor/cudnn.h"
+
+namespace graft::cuda {
+
+// One way of cuDNN's to compute a graph. Any number of threads may run it at once.
+class CudnnPlan {
+ public:
+  static constexpr size_t kAlignment = 256;  // of the workspace, bytes
+  CudnnPlan(const Cudnn& dnn, cudnnBackendDescriptor_t plan, size_t workspace) : dnn_(dnn), plan_(plan), workspace_(workspace) {}
+  ~CudnnPlan() { dnn_.destroy_descriptor(plan_); }
+  CudnnPlan(const CudnnPlan&) = delete;
+  CudnnPlan& operator=(const CudnnPlan&) = delete;
+
+  // Bytes of scratch memory, with what aligning takes.
+  size_t scratch_bytes() const { return workspace_ ? workspace_ + kAlignment : 0; }
+  // Enqueues it; tensor i of the graph lies at addresses[i].
+  void run(const Device& device, const std::vector<void*>& addresses, void* scratch) const;
+
+ private:
+  const Cudnn& dnn_;
+  cudnnBackendDescriptor_t plan_;
+  size_t workspace_;
+};
+
+class CudnnGraph {
+ public:
+  using Dimensions = std::array<int64_t, 4>;
+  using Tensor = cudnnBackendDescriptor_t;
+  static constexpr int64_t kAlignment = 16;  // of every tensor, bytes
+
+  explicit CudnnGraph(const Cudnn& dnn) : dnn_(dnn) {}
+  ~CudnnGraph();
+  CudnnGraph(const CudnnGraph&) = delete;
+  CudnnGraph& operator=(const CudnnGraph&) = delete;
+
+  // Along h and w.
+  struct Window {
+    std::array<int64_t, 2> strides, dilations, before, after;
+  };
+
+  // The next tensor in memory, numbered from 0 in the order of the calls.
+  Tensor tensor(DType type, const Dimensions& dimensions);
+  // What one operation hands to another, F32, in no memory.
+  Tensor between(const Dimensions& dimensions);
+
+  // y = conv(x, w), dx and dw of it, each added to what is there where `accumulate` says so. Groups follow from the channels of x and w.
+  void forward(const Window& window, Tensor x, Tensor w, Tensor y);
+  void data_gradient(const Window& window, Tensor dy, Tensor w, Tensor dx, bool accumulate);
+  void filter_gradient(const Window& window, Tensor x, Tensor dy, Tensor dw, bool accumulate);
+  // y = x + b, where a dimension of 1 in b is spread.
+  void add(Tensor x, Tensor b, Tensor y);
+  void relu(Tensor x, Tensor y);
+
+  // The first way that cuDNN's heuristics name which is repeatable bit by bit, sums in F32, rounds F32 factors only where `tf32` permits it,
+  // and takes no more than `most` bytes of workspace. Null where there is none; `reason` says what the last one failed at.
+  std::unique_ptr<CudnnPlan> plan(bool tf32, size_t most);
+  const std::string& reason() const { return reason_; }
+
+ private:
+  cudnnBackendDescriptor_t make(cudnnBackendDescriptorType_t type);
+  bool set(cudnnBackendDescriptor_t of, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count, const void* values);
+  bool finalize(cudnnBackendDescriptor_t descriptor);
+  bool good(cudnnStatus_t status, const char* doing);
+  Tensor tensor(int64_t number, DType type, const Dimensions& dimensions, bool within);
+  cudnnBackendDescriptor_t convolution(const Window& window);
+  void operation(cudnnBackendDescriptorType_t type, const std::vector<std::pair<cudnnBackendAttributeName_t, cudnnBackendDescriptor_t>>& parts,
+                 const std::vector<std::pair<cudnnBackendAttributeName_t, float>>& factors);
+  void pointwise(cudnnPointwiseMode_t mode, Tensor x, Tensor b, Tensor y);
+  std::unique_ptr<CudnnPlan> plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most);
+  bool repeatable(cudnnBackendDescriptor_t configuration, bool tf32);
+
+  const Cudnn& dnn_;
+  bool broken_ = false;  // a description was refused; nothing can come of it
+  bool f32_ = false;     // factors are F32
+  int64_t tensors_ = 0, between_ = 0;
+  std::vector<cudnnBackendDescriptor_t> made_, operations_;
+  std::string reason_;
+};
+
+}  // namespace graft::cuda
