@@ -2,6 +2,7 @@ package dev.graft.jmh.gpu;
 
 import dev.graft.engine.Activation;
 import dev.graft.engine.DType;
+import dev.graft.engine.LinearCrossEntropy;
 import dev.graft.engine.LowRankLinear;
 import dev.graft.engine.Matmul;
 import dev.graft.engine.Memory;
@@ -46,7 +47,7 @@ public class GpuKernelBenchmark {
     /** What is called. */
     @Param({"matmul 4096x4096x4096", "matmul 8192x8192x8192", "matmul 25216x2304x768", "matmul 25216x768x768", "matmul 25216x3072x768",
         "matmul+bias+gelu 4096x4096x4096", "matmul f32 2048x2048x2048", "lora 8192x768x768 r8", "lora 8192x4096x4096 r64",
-        "softmax_ce 8192x50257", "merge 8192x8192 r16", "adamw 100000000", "adamw masked blocks 100000000"})
+        "softmax_ce 8192x50257", "linear_ce 8192x768x50257", "merge 8192x8192 r16", "adamw 100000000", "adamw masked blocks 100000000"})
     public String kernel;
 
     /** warm: as the call before left it; cold: full of other bytes. */
@@ -70,6 +71,7 @@ public class GpuKernelBenchmark {
             case "matmul", "matmul+bias+gelu" -> matmul(sizes, words[0].contains("gelu"), kernel.contains("f32") ? DType.F32 : DType.BF16);
             case "lora" -> lora(sizes, rank);
             case "softmax_ce" -> crossEntropy(sizes);
+            case "linear_ce" -> linearCrossEntropy(sizes);
             case "merge" -> merge(sizes, rank);
             case "adamw" -> adamw(sizes[0], kernel.contains("masked"));
             default -> throw new IllegalArgumentException("no kernel " + kernel);
@@ -113,6 +115,18 @@ public class GpuKernelBenchmark {
         Memory results = gpu.zeros(2, DType.F32);
         SoftmaxCrossEntropy loss = SoftmaxCrossEntropy.of(s[0], s[1]);
         return () -> gpu.kernels.softmaxCrossEntropy(loss, logits, labels, logits, results);
+    }
+
+    /** rows x features x classes: loss and the gradients of x and weight. */
+    private Runnable linearCrossEntropy(int[] s) {
+        Memory x = gpu.normal("x", (long) s[0] * s[1], DType.BF16, 1);
+        Memory weight = gpu.normal("weight", (long) s[2] * s[1], DType.BF16, 0.05);
+        Memory labels = gpu.labels(s[0], s[2]);
+        Memory results = gpu.zeros(2, DType.F32);
+        LinearCrossEntropy layer = LinearCrossEntropy.of(SoftmaxCrossEntropy.of(s[0], s[2]), s[1]);
+        LinearCrossEntropy.Gradients gradients =
+                new LinearCrossEntropy.Gradients(gpu.zeros((long) s[0] * s[1], DType.BF16), gpu.zeros((long) s[2] * s[1], DType.F32), null);
+        return () -> gpu.kernels.linearCrossEntropy(layer, x, weight, labels, gradients, results);
     }
 
     private Runnable merge(int[] s, int rank) {
