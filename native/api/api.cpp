@@ -264,6 +264,13 @@ int32_t graft_session_write(graft_session* session, const char* input, int64_t a
   });
 }
 
+int32_t graft_session_write_part(graft_session* session, const char* input, int64_t offset, int64_t address, int64_t bytes) {
+  return guard([&] {
+    require(address != 0 && bytes >= 0 && offset >= 0, "input ", checked(input, "input"), ": the address is null, or the offset or the bytes are negative");
+    checked(session, "session").session->write_part(input, static_cast<size_t>(offset), reinterpret_cast<const void*>(address), static_cast<size_t>(bytes));
+  });
+}
+
 int32_t graft_session_numbers(graft_session* session, const char* name, void** address, int64_t* bytes) {
   return guard([&] {
     const auto [at, size] = checked(session, "session").session->numbers(checked(name, "name"));

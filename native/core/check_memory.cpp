@@ -20,7 +20,7 @@ void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params,
     if (!params.has_plain(p)) plain_new += bytes;
   }
   const size_t trained_new = use.trained.items.empty() ? 0 : params.new_bytes(use.trained);
-  const size_t other = plain_new + memory.step_block + memory.feeds;
+  const size_t other = plain_new + memory.step_block + memory.resident + memory.feeds;
   const size_t fixed = memory.packed_new + trained_new + other;
   const size_t needed = memory.arena + fixed;
   if (needed <= limit) return;
@@ -37,7 +37,7 @@ void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params,
 
 Error with_groups(const Error& refused, const PlanMemory& m, int batch) {
   if (refused.status() != GRAFT_OUT_OF_MEMORY) return refused;
-  const size_t trained = m.trained + m.gradients + m.moments + m.anchor, other = m.plain + m.step_block + m.feeds;
+  const size_t trained = m.trained + m.gradients + m.moments + m.anchor, other = m.plain + m.step_block + m.resident + m.feeds;
   return Error(GRAFT_OUT_OF_MEMORY, text(refused.what(), ", less than when the plan was compiled; at batch ", batch, " it takes ", mib(m.total()), ": arena ", mib(m.arena),
                ", packed weights ", mib(m.packed), ", weights, gradients and moments of what is trained ", mib(trained), ", other ", mib(other)));
 }

@@ -34,6 +34,7 @@ class Compiler {
     plan_->sizes_ = {o.groups, draft.losses, o.batch, static_cast<int>(o.trained.size())};
     plan_->memory_.arena = layout.bytes;
     plan_->memory_.activations = layout.unshared;
+    plan_->memory_.resident = layout.resident;
     plan_->memory_.step_block = StepBlock::bytes(plan_->sizes_);
     if (column_.enqueues())
       for (const DraftValue& v : draft.values)

@@ -9,6 +9,7 @@ const char* name_of(Place::Space space) {
   switch (space) {
     case Place::Space::None: return "none";
     case Place::Space::Workspace: return "arena";
+    case Place::Space::Resident: return "resident";
     case Place::Space::Form: return "packed";
     case Place::Space::Plain: return "plain";
     case Place::Space::Weights: return "trained";
@@ -86,6 +87,7 @@ std::string Plan::memory_text() const {
   field("anchor_and_masks", m.anchor);
   field("plain", m.plain);
   field("step_block", m.step_block);
+  if (m.resident) field("resident_inputs", m.resident);
   if (m.feeds) field("next_inputs", m.feeds);
   field("total", m.total());
   json.end_object();

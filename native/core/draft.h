@@ -14,6 +14,7 @@ struct DraftValue {
   enum class Kind {
     Arena,      // lives in the workspace between its first writer and its last reader
     Input,      // written by the caller before a run; never overwritten by the plan
+    Resident,   // an input in memory of the session itself: written once for many runs
     Parameter,  // of the parameter store
     Gradient,   // of a trained parameter, in the arena of trainables
     Packed,     // form of a constant parameter

@@ -34,7 +34,7 @@ DType Emission::compute(const Node& node) const {
     if (role == Role::Full) return DType::F32;
     if (role != Role::Data || node.inputs[i] < 0) continue;
     const DraftValue& value = draft.values[draft.value_of[node.inputs[i]]];
-    if (value.kind == DraftValue::Kind::Input || value.kind == DraftValue::Kind::Parameter || value.type.dtype != DType::F32) return draft.options.compute;
+    if (value.kind == DraftValue::Kind::Input || value.kind == DraftValue::Kind::Resident || value.kind == DraftValue::Kind::Parameter || value.type.dtype != DType::F32) return draft.options.compute;
     any = true;
   }
   return any ? DType::F32 : draft.options.compute;
@@ -66,8 +66,8 @@ class Emitter {
       made.type = value.type;
       made.name = value.name;
       if (value.kind == Value::Kind::Input) {
-        made.kind = DraftValue::Kind::Input;
-        require(value.type.shape[0] % o.batch == 0, "input ", value.name, " ", value.type.shape.str(), ": the first dimension is no multiple of the batch, ", o.batch);
+        made.kind = o.resident.count(value.name) ? DraftValue::Kind::Resident : DraftValue::Kind::Input;
+        require(made.kind == DraftValue::Kind::Resident || value.type.shape[0] % o.batch == 0, "input ", value.name, " ", value.type.shape.str(), ": the first dimension is no multiple of the batch, ", o.batch);
       } else if (value.kind == Value::Kind::Parameter) {
         made.kind = DraftValue::Kind::Parameter;
         made.param = param_ids_[v];
@@ -85,6 +85,8 @@ class Emitter {
     for (const auto& t : o.trained)
       require(d_.graph.find(t.name) >= 0 && d_.graph.value(d_.graph.find(t.name)).kind == Value::Kind::Parameter, "trained parameter ", t.name,
               " is not in the graph; nearest is ", nearest_name(t.name, parameters));
+    for (const auto& r : o.resident)
+      require(d_.graph.find(r) >= 0 && d_.graph.value(d_.graph.find(r)).kind == Value::Kind::Input, "resident ", r, " is no input of the graph");
     for (const auto& t : o.tracked)
       require(is_statistic(t), "tracked statistic ", t, " belongs to no batch norm of the graph; nearest is ", nearest_name(t, parameters));
   }

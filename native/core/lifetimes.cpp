@@ -44,6 +44,11 @@ class Lifetimes {
     }
     layout.bytes = pack_arena(intervals);
     layout.offset.assign(d_.values.size(), 0);
+    for (size_t v = 0; v < d_.values.size(); v++) {
+      if (d_.values[v].kind != DraftValue::Kind::Resident) continue;
+      layout.offset[v] = layout.resident;
+      layout.resident += (d_.values[v].type.bytes() + 63) / 64 * 64;
+    }
     for (size_t k = 0; k < owner.size(); k++) layout.offset[owner[k]] = intervals[k].offset;
     for (size_t v = 0; v < d_.values.size(); v++) layout.offset[v] = layout.offset[d_.root(static_cast<int>(v))];
     return layout;

@@ -77,6 +77,7 @@ class Placer {
     switch (root.kind) {
       case DraftValue::Kind::Arena:
       case DraftValue::Kind::Input: x.place = {Place::Space::Workspace, 0, layout_.offset[v]}; break;
+      case DraftValue::Kind::Resident: x.place = {Place::Space::Resident, 0, layout_.offset[v]}; break;
       case DraftValue::Kind::Packed: x.place = {Place::Space::Form, root.form, static_cast<size_t>(root.form_output)}; break;
       case DraftValue::Kind::Gradient: x.place = of_item(Place::Space::Gradients, root.item); break;
       case DraftValue::Kind::Parameter: {

@@ -15,7 +15,7 @@ namespace graft {
 
 // Where an operand lies; the address follows when a session is bound.
 struct Place {
-  enum class Space : uint8_t { None, Workspace, Form, Plain, Weights, Gradients, Moment0, Moment1, Anchor, Mask };
+  enum class Space : uint8_t { None, Workspace, Resident, Form, Plain, Weights, Gradients, Moment0, Moment1, Anchor, Mask };
   Space space = Space::None;
   int index = 0;      // Form: number among the plan's forms. Plain: parameter id
   size_t offset = 0;  // bytes; Form: output number
@@ -49,8 +49,9 @@ struct PlanMemory {
   size_t trained = 0, gradients = 0, moments = 0, anchor = 0;
   size_t plain = 0;          // statistics and masked tensors held plain
   size_t step_block = 0;
+  size_t resident = 0;       // inputs that stay, in memory of each session
   size_t feeds = 0;          // of columns that enqueue: the inputs of the next run
-  size_t total() const { return arena + packed + trained + gradients + moments + anchor + plain + step_block + feeds; }
+  size_t total() const { return arena + packed + trained + gradients + moments + anchor + plain + step_block + resident + feeds; }
 };
 
 // A refusal of memory after check_memory() let the plan pass, as somebody else has taken it since: told with the plan's groups. Other

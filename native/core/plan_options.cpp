@@ -118,13 +118,15 @@ PlanOptions PlanOptions::parse(const std::string& lines) {
       o.tracked.insert(rest());
     } else if (key == "keep") {
       o.kept.push_back(rest());
+    } else if (key == "resident") {
+      o.resident.insert(rest());
     } else if (key == "limit") {
       o.limit = parse_integer(word(), "plan option limit");
     } else if (key == "matmul" || key == "f32_products" || key == "tuning") {
       o.products.set(key, rest(), "plan option " + key);
     } else {
       throw Error(GRAFT_INVALID_ARGUMENT, text("plan option ", key, " is unknown; nearest is ",
-                  nearest_name(key, {"mode", "precision", "batch", "fold", "fuse", "accumulate", "optimizer", "groups", "train", "rows", "mask", "track", "keep", "limit",
+                  nearest_name(key, {"mode", "precision", "batch", "fold", "fuse", "accumulate", "optimizer", "groups", "train", "rows", "mask", "track", "keep", "resident", "limit",
                                      "matmul", "f32_products", "tuning"})));
     }
     std::string more;

@@ -28,6 +28,7 @@ struct PlanOptions {
   std::vector<Trained> trained;
   std::set<std::string> tracked;
   std::vector<std::string> kept;
+  std::set<std::string> resident;
   int64_t limit = 0;
   ProductChoice products;
 

@@ -30,8 +30,10 @@ Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspac
   Column& column = *plan_->device().column;
   try {
     workspace_->reserve(plan_->arena_bytes());
+    resident_ = Buffer(column, plan_->memory().resident);
     if (column.enqueues())
-      for (const auto& [name, input] : plan_->inputs()) inlets_.push_back({&input, column.feed(input.type.bytes())});
+      for (const auto& [name, input] : plan_->inputs())
+        if (input.place.space == Place::Space::Workspace) inlets_.push_back({&input, column.feed(input.type.bytes())});
   } catch (const Error& e) {
     throw with_groups(e, plan_->memory(), plan_->sizes().batch);
   }
@@ -42,6 +44,7 @@ void* Session::address(const Operand& x) const {
   switch (x.place.space) {
     case Place::Space::None: return nullptr;
     case Place::Space::Workspace: return workspace_->at(x.place.offset);
+    case Place::Space::Resident: return resident_.at(x.place.offset);
     case Place::Space::Form: return plan_->forms()[x.place.index]->address(static_cast<int>(x.place.offset));
     case Place::Space::Plain: return plan_->params().plain(x.place.index);
     case Place::Space::Weights: return t->weights.at(x.place.offset);
@@ -71,6 +74,15 @@ void Session::write(const std::string& name, const void* host, size_t bytes) {
     }
   std::lock_guard<std::mutex> hold(workspace_->mutex());
   plan_->device().column->copy_in(address(x), host, bytes);
+}
+
+void Session::write_part(const std::string& name, size_t offset, const void* host, size_t bytes) {
+  const Operand* x = plan_->input(name);
+  require(x && x->place.space == Place::Space::Resident, name, " is no resident input of the plan");
+  const size_t all = x->type.bytes();
+  require(offset <= all && bytes <= all - offset, "resident input ", name, " has ", all, " bytes, ", bytes, " came for byte ", offset, " on");
+  std::lock_guard<std::mutex> hold(workspace_->mutex());
+  plan_->device().column->copy_in(static_cast<char*>(address(*x)) + offset, host, bytes);
 }
 
 void Session::deliver_inputs() {

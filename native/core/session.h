@@ -24,6 +24,8 @@ class Session {
   Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspace);
 
   void write(const std::string& input, const void* host, size_t bytes);
+  // Bytes of a resident input from `offset` on.
+  void write_part(const std::string& input, size_t offset, const void* host, size_t bytes);
   // Part of the step block on the host, and its bytes: read by every run or left by the last one. The caller writes it between runs.
   std::pair<void*, size_t> numbers(const std::string& name) const;
   // Updates made so far, for all plans of the parameters.
@@ -88,7 +90,7 @@ class Session {
 
   std::shared_ptr<Plan> plan_;
   std::shared_ptr<Workspace> workspace_;
-  Buffer block_memory_;
+  Buffer resident_, block_memory_;
   HostBuffer mirror_;  // the step block on the host
   StepBlock host_, block_;
   uint64_t bound_generation_ = 0;

@@ -13,7 +13,7 @@ void put(uint16_t* y, float v) { *y = float_to_bf16(v); }
 template <class T>
 std::unique_ptr<Kernel> typed(const Request& r) {
   const Shape x = r.inputs[0].shape, y = r.outputs[0].shape;
-  const bool cut = r.call().has(3);
+  const bool cut = r.call().has(3), chosen = cut && r.inputs[3].shape[1] == 4;
   return own("normalize_pictures", 0, [=](const Args& a) {
     const uint8_t* pictures = static_cast<const uint8_t*>(a.in[0]);
     const float *scale = static_cast<const float*>(a.in[1]), *offset = static_cast<const float*>(a.in[2]);
@@ -21,9 +21,11 @@ std::unique_ptr<Kernel> typed(const Request& r) {
     const int64_t channels = y[3];
 #pragma omp parallel for schedule(static) if (y[0] * y[1] > 1 && y.count() > 4096)
     for (int64_t line = 0; line < y[0] * y[1]; line++) {
-      const int64_t n = line / y[1], row = line % y[1] + (windows ? windows[3 * n] : 0), left = windows ? windows[3 * n + 1] : 0;
-      const bool mirrored = windows && windows[3 * n + 2] != 0, inside = row >= 0 && row < x[1];
-      const uint8_t* from = pictures + (n * x[1] + (inside ? row : 0)) * x[2] * channels;
+      const int64_t n = line / y[1], which = chosen ? windows[4 * n] : n;
+      const int32_t* window = windows ? windows + (chosen ? 4 * n + 1 : 3 * n) : nullptr;
+      const int64_t row = line % y[1] + (window ? window[0] : 0), left = window ? window[1] : 0;
+      const bool mirrored = window && window[2] != 0, inside = row >= 0 && row < x[1] && which >= 0 && which < x[0];
+      const uint8_t* from = pictures + ((inside ? which : 0) * x[1] + (inside ? row : 0)) * x[2] * channels;
       T* to = static_cast<T*>(a.out[0]) + line * y[2] * channels;
       for (int64_t j = 0; j < y[2]; j++) {
         const int64_t column = left + (mirrored ? y[2] - 1 - j : j);

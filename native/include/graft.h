@@ -122,6 +122,8 @@ GRAFT_API int32_t graft_graph_dims(graft_graph *graph, int32_t value, int32_t *r
  *   mask NAME PATH             bit mask per element, little-endian bits in a file, 1 = live
  *   track NAME                 the batch norm that owns buffer NAME normalises by its batch and updates NAME
  *   keep NAME                  keeps a node's result readable after a run
+ *   resident NAME              input NAME lies in memory of the session: written once (in parts, graft_session_write_part) for many runs;
+ *                              its first dimension is any
  *   limit BYTES                refuses plans above this instead of the machine's own limit
  *   matmul, f32_products, tuning   as for graft_device_choose, for this plan
  */
@@ -145,6 +147,8 @@ GRAFT_API int32_t graft_session_create(graft_plan *plan, graft_workspace *worksp
 GRAFT_API void graft_session_close(graft_session *session);
 /* Copies an input; `address` is host memory of `bytes` bytes in the input's own type. */
 GRAFT_API int32_t graft_session_write(graft_session *session, const char *input, int64_t address, int64_t bytes);
+/* Copies a part of a resident input, from byte `offset` of it on. */
+GRAFT_API int32_t graft_session_write_part(graft_session *session, const char *input, int64_t offset, int64_t address, int64_t bytes);
 /* Memory of the host that belongs to the session, its part `name` of the step block: what differs from run to run and what the last run
  * came to. It may be read and written while no call of the session is running, until the session is closed. Read by every run:
  *   rate, decay, anchor   float per group        loss_weight   float per loss, at first 1

@@ -302,6 +302,11 @@ inline OpTest normalize_pictures_test() {
     t.cases.push_back({label, {{x, Fill::Bytes}, {{x[3]}}, {{x[3]}}, cut ? Operand{{x[0], 3}, Fill::Windows} : absent()}, std::move(attributes), int(x[0])});
   };
   add("whole", {3, 7, 5, 3}, false, {});
+  auto chosen = [&](const char* label, Shape x, int64_t count, Attributes attributes) {
+    t.cases.push_back({label, {{x, Fill::Bytes}, {{x[3]}}, {{x[3]}}, {{count, 4}, Fill::Chosen}}, std::move(attributes), int(count)});
+  };
+  chosen("some_of_many", {5, 9, 8, 3}, 7, {{"height", 6}, {"width", 5}});
+  chosen("one_of_few", {2, 4, 4, 1}, 1, {});
   add("one_pixel", {1, 1, 1, 1}, false, {});
   add("mirrored_and_moved", {7, 9, 8, 3}, true, {});
   add("cut_out", {5, 33, 31, 3}, true, {{"height", 17}, {"width", 15}});

@@ -21,6 +21,7 @@ enum class Fill {
   Counts,         // I32: 0, 4, 8, ...
   Bytes,          // U8, 0 .. 255
   Windows,        // I32 triples: top and left in -3 .. 5, mirrored 0 or 1
+  Chosen,         // the same with the number of a picture, -1 .. 5, before them
 };
 
 struct Operand {
@@ -89,7 +90,7 @@ inline TensorType input_type(const OpDef& op, const OpCase& c, size_t i, DType s
   }
   const Fill drawn = c.inputs[i].fill;
   if (drawn == Fill::Bytes) return {DType::U8, c.inputs[i].shape};
-  if (drawn == Fill::Labels || drawn == Fill::Adapters || drawn == Fill::Counts || drawn == Fill::Windows) return {DType::I32, c.inputs[i].shape};
+  if (drawn == Fill::Labels || drawn == Fill::Adapters || drawn == Fill::Counts || drawn == Fill::Windows || drawn == Fill::Chosen) return {DType::I32, c.inputs[i].shape};
   Role role = input_def(op, i).role;
   bool full = role == Role::Vector || role == Role::Full || role == Role::Exact;
   return {full && storage != DType::F64 ? DType::F32 : storage, c.inputs[i].shape};
@@ -124,6 +125,9 @@ inline std::vector<double> fill(const Operand& operand, int64_t classes, Random 
     case Fill::Bits: values[i] = static_cast<double>(random.below(2)); break;
     case Fill::Counts: values[i] = 4.0 * static_cast<double>(i); break;
     case Fill::Bytes: values[i] = static_cast<double>(random.below(256)); break;
+    case Fill::Chosen:
+      values[i] = static_cast<double>(i % 4 == 3 ? random.below(2) : i % 4 == 0 ? random.below(7) - 1 : random.below(9) - 3);
+      break;
     case Fill::Windows: values[i] = static_cast<double>(i % 3 == 2 ? random.below(2) : random.below(9) - 3); break;
   }
   if (operand.fill == Fill::Distribution)

@@ -199,7 +199,8 @@ public abstract sealed class Operations permits GraphBuilder {
     /**
      * Pictures as bytes [N, H, W, C] (u8), cut out, mirrored and normalised to [N, height, width, C]: scale [C] times the byte, plus
      * offset [C]; outside a picture the byte is 0. {@code windows} [N, 3] (i32) holds top, left and whether to mirror (0 or 1) of each
-     * picture; without it, null, a picture is taken from its first row and column. Nothing has a gradient.
+     * picture; without it, null, a picture is taken from its first row and column. {@code windows} [M, 4] holds the number of a picture
+     * before these: M of any number of pictures, which may be resident ({@link PlanOptions#resident}). Nothing has a gradient.
      */
     public Value normalizePictures(String name, Value pictures, Value scale, Value offset, Value windows, int height, int width) {
         return node("normalize_pictures", name, numbers("height", height, "width", width), pictures, scale, offset, windows);
