@@ -9,7 +9,7 @@
 #   sanitize  small shapes under compute-sanitizer: memcheck, racecheck, initcheck
 #   kernels   the kernels of the target table beside PyTorch's, in times of the device's own events
 #   steps     whole training steps beside PyTorch's
-#   java      the Java tests on the GPU
+#   java      the Java tests on the GPU, and accuracy figures of fine-tuning
 #   quick     build, the ladder, and one line of each row of the table: in under 9 minutes
 # Phases do not need one another; each ends within 8 minutes. Results are added to a CSV as they come.
 #
@@ -178,6 +178,23 @@ phase_java() {
   machine
   tests java in_java -Dgraft.test.device="cuda:$gpu" org.junit.platform.console.ConsoleLauncher execute --disable-banner --disable-ansi-colors \
     --details=summary --select-package=dev.graft.engine --include-classname='.*Test'
+  local status=$?
+  accuracy || status=1
+  return $status
+}
+
+# Fine-tuning of CIFAR's ResNet-20 on the bundle's pictures, to the floors of the CPU; the mean of each figure is a row.
+accuracy() {
+  if [ ! -d "$bundle/data" ]; then
+    printf 'status\taccuracy\tgraft\tmissing\tthe bundle has no data\n' | record
+    echo "gpu-check: $phase: no accuracy figures: the bundle has no data" >&2
+    return 1
+  fi
+  in_java -Dgraft.test.device="cuda:$gpu" dev.graft.finetune.AccuracyFigures "$bundle/data" "$out/accuracy-$run.csv" 'cifar all' 'cifar new' >"$out/accuracy.log" 2>&1
+  local status=$?
+  [ $status -eq 0 ] || tail -n 3 "$out/accuracy.log" >&2
+  "$here/gpu/figures" <"$out/accuracy.log" | record
+  [ "$status/${PIPESTATUS[0]}" = 0/0 ]
 }
 
 # One run of everything that fits into nine minutes.

@@ -86,6 +86,7 @@ class Compiler {
     spec.kind = o.update.kind;
     spec.moments = !o.optimizer ? 0 : o.update.kind == OptimizerKind::Sgd ? (o.update.momentum > 0 ? 1 : 0) : 2;
     spec.anchor = o.optimizer && o.update.anchor;
+    spec.average = o.optimizer && o.update.average != 0;
   }
 
   void take_from_store() {

@@ -16,6 +16,7 @@ const char* name_of(Place::Space space) {
     case Place::Space::Gradients: return "gradients";
     case Place::Space::Moment0:
     case Place::Space::Moment1: return "moments";
+    case Place::Space::Average: return "average";
     case Place::Space::Anchor: return "anchor";
     case Place::Space::Mask: return "mask";
   }

@@ -57,6 +57,8 @@ class Emitter {
  private:
   void make_values() {
     const auto& o = d_.options;
+    for (const auto& r : o.resident)
+      require(d_.graph.find(r) >= 0 && d_.graph.value(d_.graph.find(r)).kind == Value::Kind::Input, "resident ", r, " is no input of the graph");
     std::map<std::string, int> items;
     for (size_t i = 0; i < o.trained.size(); i++) items[o.trained[i].name] = static_cast<int>(i);
     std::vector<std::string> parameters;
@@ -85,8 +87,6 @@ class Emitter {
     for (const auto& t : o.trained)
       require(d_.graph.find(t.name) >= 0 && d_.graph.value(d_.graph.find(t.name)).kind == Value::Kind::Parameter, "trained parameter ", t.name,
               " is not in the graph; nearest is ", nearest_name(t.name, parameters));
-    for (const auto& r : o.resident)
-      require(d_.graph.find(r) >= 0 && d_.graph.value(d_.graph.find(r)).kind == Value::Kind::Input, "resident ", r, " is no input of the graph");
     for (const auto& t : o.tracked)
       require(is_statistic(t), "tracked statistic ", t, " belongs to no batch norm of the graph; nearest is ", nearest_name(t, parameters));
   }

@@ -159,6 +159,10 @@ std::pair<const TrainableItem*, Buffer*> Params::moment_of(const std::string& na
   check_count(e, count);
   const TrainableItem* item = trainables_ ? trainables_->find(ids_[name]) : nullptr;
   require(item, "parameter ", name, " is not trained by any plan: it has no optimizer state");
+  if (which == GRAFT_AVERAGE) {
+    require(static_cast<bool>(trainables_->average), "parameter ", name, " has no moving average; compile with the optimizer's setting average=X");
+    return {item, &trainables_->average};
+  }
   require(which >= 0 && which < trainables_->moments, "parameter ", name, " has ", trainables_->moments, " moments; number ", which, " was asked for");
   return {item, &trainables_->moment[which]};
 }
@@ -167,6 +171,7 @@ void Params::read_moment(const std::string& name, int which, float* values, int6
   std::shared_lock<std::shared_mutex> hold(lock_);
   auto [item, moment] = moment_of(name, which, count);
   std::memset(values, 0, 4 * count);
+  if (which == GRAFT_AVERAGE && !item->rows.empty()) device_->column->copy_out(values, entries_[item->param].plain.address(), 4 * count);
   each_part(*item, shape(item->param), [&, item = item, moment = moment](int64_t whole, int64_t slot, int64_t n) {
     device_->column->copy_out(values + whole, moment->at(4 * (item->offset + slot)), 4 * n);
   });
@@ -208,7 +213,7 @@ void Params::load(int id, void* to) {
 }
 
 bool Trainables::serves(const TrainSpec& spec) const {
-  bool same = items.size() == spec.items.size() && (kind == spec.kind || spec.moments == 0) && moments >= spec.moments && (anchor || !spec.anchor);
+  bool same = items.size() == spec.items.size() && (kind == spec.kind || spec.moments == 0) && moments >= spec.moments && (anchor || !spec.anchor) && (average || !spec.average);
   for (size_t i = 0; same && i < items.size(); i++)
     same = items[i].param == spec.items[i].param && items[i].rows == spec.items[i].rows && items[i].mask_path == spec.items[i].mask_path;
   return same;
@@ -230,7 +235,7 @@ int64_t Params::assign_places(std::vector<TrainableItem>& items) const {
 size_t Params::new_bytes(const TrainSpec& spec) const {
   if (trainables_ && trainables_->serves(spec)) return 0;
   std::vector<TrainableItem> items = spec.items;
-  return 4 * static_cast<size_t>(assign_places(items)) * (2 + spec.moments + (spec.anchor ? 1 : 0));
+  return 4 * static_cast<size_t>(assign_places(items)) * (2 + spec.moments + (spec.anchor ? 1 : 0) + (spec.average ? 1 : 0));
 }
 
 std::shared_ptr<Trainables> Params::trainables(const TrainSpec& spec) {
@@ -253,6 +258,7 @@ std::shared_ptr<Trainables> Params::trainables(const TrainSpec& spec) {
   made->gradients = buffer();
   for (int m = 0; m < spec.moments; m++) made->moment[m] = buffer();
   if (spec.anchor) made->anchor = buffer();
+  if (spec.average) made->average = buffer();
   for (auto& item : made->items) {
     const Shape& whole = shape(item.param);
     Buffer value(column, 4 * whole.count());
@@ -264,14 +270,15 @@ std::shared_ptr<Trainables> Params::trainables(const TrainSpec& spec) {
     const TrainableItem* before = continues ? old->find(item.param) : nullptr;
     if (before && !covers(before->rows, item.rows)) before = nullptr;
     item.born = before ? before->born : made->updates;
-    for (int m = 0; before && m < std::min(old->moments, spec.moments); m++) {
-      each_part(*before, whole, [&](int64_t to, int64_t slot, int64_t n) {
-        column.copy(value.at(4 * to), old->moment[m].at(4 * (before->offset + slot)), 4 * n);
-      });
-      each_part(item, whole, [&](int64_t from, int64_t slot, int64_t n) {
-        column.copy(made->moment[m].at(4 * (item.offset + slot)), value.at(4 * from), 4 * n);
-      });
+    auto move = [&](const Buffer& was, Buffer& is) {
+      each_part(*before, whole, [&](int64_t to, int64_t slot, int64_t n) { column.copy(value.at(4 * to), was.at(4 * (before->offset + slot)), 4 * n); });
+      each_part(item, whole, [&](int64_t from, int64_t slot, int64_t n) { column.copy(is.at(4 * (item.offset + slot)), value.at(4 * from), 4 * n); });
+    };
+    if (spec.average) {  // begins as the weights themselves
+      column.copy(made->average.at(4 * item.offset), made->weights.at(4 * item.offset), 4 * item.count);
+      if (before && old->average) move(old->average, made->average);
     }
+    for (int m = 0; before && m < std::min(old->moments, spec.moments); m++) move(old->moment[m], made->moment[m]);
     if (spec.anchor) load_anchor(item.param, item, made->anchor);
   }
   load_mask(*made);

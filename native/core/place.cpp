@@ -64,7 +64,8 @@ class Placer {
     made.in = {at(Place::Space::Gradients, "gradients", true), at(Place::Space::Anchor, "anchor", static_cast<bool>(t.anchor)), {}, {}, {},
                at(Place::Space::Mask, "mask", static_cast<bool>(t.mask))};
     made.out = {at(Place::Space::Weights, "weights", true), at(Place::Space::Moment0, "moment 0", static_cast<bool>(t.moment[0])),
-                at(Place::Space::Moment1, "moment 1", static_cast<bool>(t.moment[1]))};
+                at(Place::Space::Moment1, "moment 1", static_cast<bool>(t.moment[1])),
+                at(Place::Space::Average, "average", s.optimizer.average != 0)};
   }
 
   Operand operand(int v) const {

@@ -15,7 +15,7 @@ namespace graft {
 
 // Where an operand lies; the address follows when a session is bound.
 struct Place {
-  enum class Space : uint8_t { None, Workspace, Resident, Form, Plain, Weights, Gradients, Moment0, Moment1, Anchor, Mask };
+  enum class Space : uint8_t { None, Workspace, Resident, Form, Plain, Weights, Gradients, Moment0, Moment1, Average, Anchor, Mask };
   Space space = Space::None;
   int index = 0;      // Form: number among the plan's forms. Plain: parameter id
   size_t offset = 0;  // bytes; Form: output number

@@ -31,11 +31,13 @@ void parse_optimizer(const std::string& kind, const std::string& settings, Optim
     else if (key == "clip") r.clip = x != 0;
     else if (key == "anchor") r.anchor = x != 0;
     else if (key == "watch") r.watch = x != 0;
+    else if (key == "average") r.average = x;
     else throw Error(GRAFT_INVALID_ARGUMENT, text("optimizer setting ", key, " is unknown; nearest is ",
-                     nearest_name(key, {"momentum", "nesterov", "beta1", "beta2", "eps", "clip", "anchor", "watch"})));
+                     nearest_name(key, {"momentum", "nesterov", "beta1", "beta2", "eps", "clip", "anchor", "watch", "average"})));
   }
   require(r.momentum >= 0 && r.momentum < 1, "momentum is ", r.momentum, "; expected 0 <= momentum < 1");
   require(r.beta1 >= 0 && r.beta1 < 1 && r.beta2 >= 0 && r.beta2 < 1, "betas are ", r.beta1, ", ", r.beta2, "; expected 0 <= beta < 1");
+  require(r.average >= 0 && r.average < 1, "average is ", r.average, "; expected 0 <= average < 1");
   require(r.eps > 0, "eps is ", r.eps, "; expected more than 0");
   require(!r.nesterov || r.momentum > 0, "nesterov needs a momentum above 0");
 }

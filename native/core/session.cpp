@@ -51,6 +51,7 @@ void* Session::address(const Operand& x) const {
     case Place::Space::Gradients: return t->gradients.at(x.place.offset);
     case Place::Space::Moment0: return t->moment[0].at(x.place.offset);
     case Place::Space::Moment1: return t->moment[1].at(x.place.offset);
+    case Place::Space::Average: return t->average.at(x.place.offset);
     case Place::Space::Anchor: return t->anchor.at(x.place.offset);
     case Place::Space::Mask: return t->mask.at(x.place.offset);
   }
@@ -102,6 +103,7 @@ std::pair<void*, size_t> Session::numbers(const std::string& name) const {
       {"rate", {host_.rate, 4 * groups}}, {"decay", {host_.decay, 4 * groups}}, {"anchor", {host_.anchor, 4 * groups}},
       {"loss_weight", {host_.loss_weight, 4 * losses}}, {"row_weight", {host_.row_weight, 4 * batch}}, {"row_id", {host_.row_id, 8 * batch}},
       {"loss", {host_.loss, 4 * losses}}, {"correct", {host_.correct, 4 * losses}}, {"gradient_norm", {host_.gradient_norm, 4}},
+      {"host_seconds", {const_cast<double*>(&host_seconds_), 8}},
       {"update_norms", {host_.update_norms, 16 * trainables}}};
   require(name != "update_norms" || plan_->options().update.watch, "the plan's optimizer was compiled without watch=1");
   for (const auto& [key, part] : parts)

@@ -100,6 +100,7 @@ class Session {
   std::vector<Inlet> inlets_;
   Diagnosis diagnosis_;
   std::unique_ptr<Recording> recordings_[GRAFT_STEP + 1];  // per set of phases
+  double host_seconds_ = 0;                                // of the last run, without waiting for a column that enqueues
   bool warm_[GRAFT_STEP + 1] = {};                         // has run before
 };
 

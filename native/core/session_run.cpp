@@ -213,6 +213,9 @@ void Session::run(int phases, const Next* next, int count) {
     return;
   }
   require(phases > 0 && phases <= GRAFT_STEP, "phases are ", phases, "; expected a set of GRAFT_FORWARD, GRAFT_GRADIENTS, GRAFT_UPDATE");
+  using Clock = std::chrono::steady_clock;
+  const auto start = Clock::now();
+  Clock::duration waited{};
   hold([&] {
     prepare_run(phases);
     Column& column = *plan_->device().column;
@@ -221,11 +224,14 @@ void Session::run(int phases, const Next* next, int count) {
     else enqueue_all(phases, step);
     warm_[phases] = true;  // kernels are loaded when they are launched first, which a recording may not do
     take(next, count);
+    const auto enqueued = Clock::now();
     column.synchronize();
+    waited = Clock::now() - enqueued;
     if (judged && !finite())
       for (Inlet& inlet : inlets_) inlet.waiting = false;  // what was taken meanwhile
     finish_run(judge(phases));
   });
+  host_seconds_ = std::chrono::duration<double>(Clock::now() - start - waited).count();
 }
 
 bool Session::finite() const {

@@ -26,7 +26,7 @@ struct TrainSpec {
   std::vector<TrainableItem> items;
   OptimizerKind kind = OptimizerKind::Sgd;
   int moments = 0;
-  bool anchor = false;
+  bool anchor = false, average = false;
 };
 
 struct Trainables {
@@ -35,7 +35,7 @@ struct Trainables {
   OptimizerKind kind = OptimizerKind::Sgd;
   int moments = 0;
   int64_t updates = 0;  // so far
-  Buffer weights, gradients, moment[2], anchor, mask;
+  Buffer weights, gradients, moment[2], average, anchor, mask;
   bool dirty = false;  // the gradients are those of a plan that does not add up
 
   // Whether a plan of this spec can use this arena as it is.
@@ -45,7 +45,7 @@ struct Trainables {
       if (i.param == param) return &i;
     return nullptr;
   }
-  size_t state_bytes() const { return moment[0].bytes() + moment[1].bytes(); }
+  size_t state_bytes() const { return moment[0].bytes() + moment[1].bytes() + average.bytes(); }
 };
 
 }  // namespace graft

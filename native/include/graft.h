@@ -91,8 +91,10 @@ GRAFT_API int32_t graft_params_source_file(graft_params *params, const char *nam
                                            int32_t dtype, int32_t rank, const int64_t *file_dims, const int32_t *order);
 GRAFT_API int32_t graft_params_write(graft_params *params, const char *name, const float *values, int64_t count);
 GRAFT_API int32_t graft_params_read(graft_params *params, const char *name, float *values, int64_t count);
-/* Optimizer state `which` (0 first moment or momentum, 1 second moment) of `name`, all of its elements; rows that a mask
- * leaves out read as zero and are ignored when written. Fails where no plan trains the parameter. */
+/* Optimizer state `which` (0 first moment or momentum, 1 second moment, GRAFT_AVERAGE the moving average of the weights) of `name`, all of
+ * its elements; rows that do not train read as zero, of the average as their weights, and are ignored when written. Fails where no
+ * plan trains the parameter, or none that is still there keeps such a state. */
+#define GRAFT_AVERAGE 2
 GRAFT_API int32_t graft_params_read_moment(graft_params *params, const char *name, int32_t which, float *values, int64_t count);
 GRAFT_API int32_t graft_params_write_moment(graft_params *params, const char *name, int32_t which, const float *values, int64_t count);
 /* JSON: per parameter dims, origin, where its bytes are; per form its kind and bytes. */
@@ -115,7 +117,7 @@ GRAFT_API int32_t graft_graph_dims(graft_graph *graph, int32_t value, int32_t *r
 /* Compiles. `options` is lines of text:
  *   mode train|eval            precision f32|bf16          batch N
  *   fold 0|1                   fuse 0|1                    accumulate 0|1
- *   optimizer sgd|adam|adamw momentum=,nesterov=,beta1=,beta2=,eps=,clip=,anchor=,watch=
+ *   optimizer sgd|adam|adamw momentum=,nesterov=,beta1=,beta2=,eps=,clip=,anchor=,watch=,average=
  *   groups N                   groups whose rates are set per step
  *   train GROUP NAME           trains NAME in group
  *   rows NAME A B              only rows A..B-1 of NAME train (repeatable, ascending)
@@ -156,7 +158,8 @@ GRAFT_API int32_t graft_session_write_part(graft_session *session, const char *i
  *   row_weight, row_id    float, at first 1, and int64, at first the row's number, per row of the batch
  *   seed, visit           uint64, int32          clip          float, 0 = no limit
  *   normalizer            float: rows that the mean is over; 0 = this run's own
- * Left by a run: loss and correct (float per loss), gradient_norm (float, before clipping) and, with the optimizer's setting watch=1,
+ * Left by a run: loss and correct (float per loss), gradient_norm (float, before clipping), host_seconds (double: what the calling thread
+ * did but wait for a GPU) and, with the optimizer's setting watch=1,
  * update_norms (two doubles a trainable in the order of the train lines: sums of squares of the last update and of the weight). */
 GRAFT_API int32_t graft_session_numbers(graft_session *session, const char *name, void **address, int64_t *bytes);
 /* Says how many updates were made so far (Adam's bias correction), for all plans of the parameters. */

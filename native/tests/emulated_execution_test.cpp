@@ -3,6 +3,7 @@
 #include "cuda/column.h"
 #include "cuda/emulated/streams.h"
 #include "net.h"
+#include "resident_pictures.h"
 
 using namespace graft;
 using namespace graft::test;
@@ -200,6 +201,15 @@ void overlapped(Harness& harness) {
   });
 }
 
+void resident(Harness& harness) {
+  for (uint64_t lazy : {0ull, ~0ull})
+    harness.test(text("a picture that stays on the device is trained on as one that is written every step: lazy streams ", lazy), [&] {
+      emulated::make_lazy(lazy);
+      residents(harness, cuda());
+      emulated::make_lazy(0);
+    });
+}
+
 void left_out(Harness& harness) {
   for (auto device : {cuda(), reference_device(), cpu_device()})
     harness.test(text("after a loss that is not finite the next run still reads the inputs of this one: ", device->column->name()), [&] {
@@ -302,6 +312,8 @@ void calls(Harness& harness) {
       }
       const int64_t used = emulated::host_calls() - before;
       if (layers == 6) std::printf("calls of the CUDA runtime in a replayed step of %zu kernels' steps: %g\n", bench.plan->steps().size(), used / 10.0);
+      const double host = *static_cast<const double*>(bench.session.numbers("host_seconds").first);
+      harness.expect(host > 0 && host < 10, "the host's time in a step is ", host, " s");
       harness.expect(used <= 10 * most, used / 10.0, " calls in a step of a plan of ", bench.plan->steps().size(), " steps; at most ", most, " were expected");
     }
   });
@@ -373,6 +385,7 @@ int main(int argc, char** argv) {
   Harness harness(argc, argv);
   replays(harness);
   overlapped(harness);
+  resident(harness);
   left_out(harness);
   memory(harness);
   growth(harness);

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "net.h"
+#include "resident_pictures.h"
 
 using namespace graft;
 using namespace graft::test;
@@ -163,6 +164,63 @@ void results(Harness& harness) {
   });
 }
 
+void average(Harness& harness) {
+  for (auto device : {reference_device(), cpu_device()})
+    harness.test(text("the moving average follows the weights from what they began as: ", device->column->name()), [&] {
+      Net net(device);
+      network(net);
+      const double keep = 0.75;
+      const std::string train = text("mode train\nbatch 4\noptimizer sgd momentum=0.9,average=", keep, "\ntrain 0 c.weight\n");
+      auto averaged = [&](const std::string& name) {
+        std::vector<float> v(net.read(name).size());
+        net.params->read_moment(name, GRAFT_AVERAGE, v.data(), static_cast<int64_t>(v.size()));
+        return v;
+      };
+      std::vector<double> expected = widen(net.read("c.weight"));
+      auto follow = [&] {
+        const auto w = net.read("c.weight");
+        for (size_t i = 0; i < w.size(); i++) expected[i] = keep * expected[i] + (1 - keep) * w[i];
+      };
+      Bench bench(net, train);
+      harness.expect(averaged("c.weight") == net.read("c.weight"), "it begins as something else");
+      for (int step = 0; step < 4; step++) bench.run(GRAFT_STEP), follow();
+      harness.expect_close("after four steps", expected, widen(averaged("c.weight")), 1e-6, 1);
+      // Another set of trainables: what stays keeps its average, what joins begins as it is, rows that do not train are those of the weights.
+      const auto head = net.read("head.weight");
+      Bench more(net, train + "train 0 head.weight\nrows head.weight 1 2\n");
+      harness.expect_close("with another tensor", expected, widen(averaged("c.weight")), 1e-6, 1);
+      harness.expect(averaged("head.weight") == head, "the new tensor's begins as something else");
+      more.run(GRAFT_STEP), follow();
+      harness.expect_close("after a step of both", expected, widen(averaged("c.weight")), 1e-6, 1);
+      const auto after = averaged("head.weight");
+      const size_t row = after.size() / 3;
+      harness.expect(std::equal(after.begin(), after.begin() + static_cast<long>(row), head.begin()) && after[row] != head[row], "wrong rows moved");
+      harness.expect_error("average is 1; expected 0 <= average < 1", [&] { net.compile("mode train\nbatch 4\noptimizer sgd average=1\ntrain 0 c.weight"); });
+      Net without(device);
+      network(without);
+      Bench plain(without, "mode train\nbatch 4\noptimizer sgd\ntrain 0 c.weight");
+      std::vector<float> v(8 * 9 * 3);
+      harness.expect_error("c.weight has no moving average", [&] { without.params->read_moment("c.weight", GRAFT_AVERAGE, v.data(), 8 * 9 * 3); });
+    });
+}
+
+void resident(Harness& harness) {
+  harness.test("a picture that stays on the device is trained on as one that is written every step", [&] {
+    residents(harness, reference_device());
+  });
+  harness.test("the same on the CPU column", [&] { residents(harness, cpu_device()); });
+  harness.test("resident inputs are refused by name where they cannot be", [&] {
+    Net net(reference_device());
+    pictures_net(net, 6, true);
+    harness.expect_error("resident pixel is no input of the graph", [&] { net.compile("batch 4\nresident pixel"); });
+    Session session(net.compile("batch 4\nresident pictures"), std::make_shared<Workspace>(net.device));
+    char part[8] = {};
+    harness.expect_error("windows is no resident input", [&] { session.write_part("windows", 0, part, 8); });
+    harness.expect_error("has 1008 bytes, 8 came for byte 1002 on", [&] { session.write_part("pictures", 1002, part, 8); });
+    harness.expect_error("the first dimension is no multiple of the batch", [&] { net.compile("batch 4"); });
+  });
+}
+
 void diagnosis(Harness& harness) {
   auto finds = [&](const std::string& name, const std::string& expected, const std::string& options, auto spoil) {
     for (auto device : {reference_device(), cpu_device()})
@@ -296,6 +354,8 @@ int main(int argc, char** argv) {
   workspaces(harness);
   threads(harness);
   results(harness);
+  average(harness);
+  resident(harness);
   diagnosis(harness);
   memory(harness);
   return harness.finish();

@@ -89,7 +89,43 @@ def train(name, strategy):
             rows.row(f"{short}_{strategy}_b128", side, body)
 
 
+def pictures(row, side):
+    """Epochs of a training of ResNet-50 from a folder of JPEGs, as torchvision's own: decoded anew in worker processes, flipped at random."""
+    import os
+    import tempfile
+    import time
+
+    from PIL import Image
+    from torchvision import datasets, transforms
+
+    count, size = (4, 32) if options.tiny else (8 * BATCH, 224)
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(count):
+            place = os.path.join(folder, "ab"[i % 2])
+            os.makedirs(place, exist_ok=True)
+            noise = torch.randint(0, 256, (24, 32, 3), dtype=torch.uint8)
+            Image.fromarray(noise.numpy()).resize((500, 375), Image.BICUBIC).save(os.path.join(place, f"{i}.jpg"), quality=75)
+        steps = transforms.Compose([transforms.Resize(256 * size // 224), transforms.CenterCrop(size), transforms.RandomHorizontalFlip(),
+                                    transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)])
+        loader = torch.utils.data.DataLoader(datasets.ImageFolder(folder, steps), batch_size=BATCH, shuffle=True, drop_last=True,
+                                             num_workers=0 if options.tiny else min(16, os.cpu_count()), pin_memory=not options.tiny,
+                                             persistent_workers=not options.tiny)
+        training = Training("resnet50", "full")
+        rates = []
+        for epoch in range(2 if options.tiny else max(4, options.samples // 4 + 1)):
+            start = time.perf_counter()
+            for pixels, labels in loader:
+                training.pixels = pixels.to(rows.device, non_blocking=True).to(memory_format=torch.channels_last)
+                training.labels = labels.to(rows.device, non_blocking=True)
+                training.step()
+            if not options.tiny:
+                torch.cuda.synchronize()
+            rates.append(count / (time.perf_counter() - start))
+        rows.samples(row, side, "pictures/s", rates[1:], f"{loader.num_workers} workers that decode")
+
+
 train("resnet50", "full")
+rows.row("resnet50_jpeg_b128", "torch.eager", pictures)
 for strategy in ("full", "lora", "head", "lastblock"):
     train("vit_base_patch16_224", strategy)
 rows.finish()

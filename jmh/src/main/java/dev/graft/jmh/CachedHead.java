@@ -59,7 +59,7 @@ final class CachedHead implements Step, AutoCloseable {
         Network network = architecture.network(architecture.imageSize(), dataset.classes().size());
         Pipeline pipeline = Pipeline.training(architecture.card(), Augmentation.NONE, 0);
         TrainOptions options = new TrainOptions(2, BATCH, 0.01, new Optimizer.Sgd(0.9, false), 0, Schedule.CONSTANT, 0, 0, 0,
-                Double.NaN, 0, RateRule.EVEN, BatchNormPolicy.AUTO, 0, 1, 0, precision, true, 0);
+                Double.NaN, 0, RateRule.EVEN, BatchNormPolicy.AUTO, 0, 1, 0, 0, precision, true, 0);
         try (Device device = Device.open("cpu", threads, 1)) {
             Parameters parameters = device.parameters();
             List<String> head = network.head().parameters();

@@ -105,6 +105,11 @@ final class TrainingStep implements Step, AutoCloseable {
         return plan.loss();
     }
 
+    /** Of the last step; see {@link Plan#hostSeconds}. */
+    double hostSeconds() {
+        return plan.hostSeconds();
+    }
+
     /** A step on pictures of the caller's. */
     void run(Batch pictures) {
         plan.input(Network.PIXELS).write(pictures.pixels());

@@ -88,6 +88,9 @@ final class TrainingOptions {
     @Option(names = "--clip", paramLabel = "X", description = "largest norm of the gradients; default 0: off")
     Double clip;
 
+    @Option(names = "--ema", paramLabel = "X", description = "share of a moving average of the weights that stays at an update; it is the result; default 0: off")
+    Double average;
+
     @Option(names = "--val-fraction", paramLabel = "X", description = "share of each class for validation")
     Double valFraction;
 
@@ -122,6 +125,7 @@ final class TrainingOptions {
         put(patience, b::patience);
         put(accumulate, b::accumulate);
         put(clip, b::clip);
+        put(average, b::average);
         put(valFraction, b::valFraction);
         return b;
     }

@@ -219,6 +219,32 @@ public final class Parameters implements AutoCloseable {
         return Direct.array(values);
     }
 
+    /**
+     * The moving average of the weights of a parameter that a plan with {@link PlanOptions#average} has trained; rows that do not train
+     * are as they are.
+     */
+    public float[] readAverage(String name) {
+        FloatBuffer values = Direct.floats(declaration(name).count());
+        handle.enter();
+        try {
+            Status.check(Graft.graft_params_read_moment(pointer, name, Graft.GRAFT_AVERAGE, values, values.remaining()));
+        } finally {
+            handle.exit();
+        }
+        return Direct.array(values);
+    }
+
+    /** Writes what {@link #readAverage} reads, to go on with a training that was stopped. */
+    public void writeAverage(String name, float[] values) {
+        sized(name, values.length);
+        handle.enter();
+        try {
+            Status.check(Graft.graft_params_write_moment(pointer, name, Graft.GRAFT_AVERAGE, Direct.copy(values), values.length));
+        } finally {
+            handle.exit();
+        }
+    }
+
     /** Writes what {@link #readMoment} reads. */
     public void writeMoment(String name, int which, float[] values) {
         sized(name, values.length);

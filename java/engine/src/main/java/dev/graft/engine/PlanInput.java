@@ -144,6 +144,21 @@ public final class PlanInput {
         send(values);
     }
 
+    /**
+     * Writes a part of a resident input ({@link PlanOptions#resident}) from a direct buffer of its bytes.
+     *
+     * @param offset the first byte of the input that is written
+     */
+    public void write(long offset, ByteBuffer values) {
+        Direct.require(name(), values);
+        session.handle.enterAlone();
+        try {
+            Status.check(Graft.graft_session_write_part(session.pointer, name(), offset, address(values) + values.position(), values.remaining()));
+        } finally {
+            session.handle.exit();
+        }
+    }
+
     /** Writes an input of any type from memory that the caller owns: {@code bytes} readable bytes at an address. */
     public void write(long address, long bytes) {
         if (address == 0 || bytes != bytes()) {

@@ -13,7 +13,7 @@ final class PlanLines {
         line("accumulate", o.accumulate() ? "1" : "0");
         if (o.optimizer() != null) {
             line("optimizer", text(o.optimizer()) + (o.clip() ? ",clip=1" : "") + (o.anchor() ? ",anchor=1" : "")
-                    + (o.watch() ? ",watch=1" : ""));
+                    + (o.watch() ? ",watch=1" : "") + (o.average() > 0 ? ",average=" + Numbers.text(o.average()) : ""));
         }
         line("groups", Integer.toString(o.groups()));
         for (Trainable t : o.trainables()) {
@@ -27,6 +27,7 @@ final class PlanLines {
         }
         o.tracked().forEach(name -> line("track", name));
         o.keep().forEach(name -> line("keep", name));
+        o.resident().forEach(name -> line("resident", name));
         if (o.limit() > 0) {
             line("limit", Long.toString(o.limit()));
         }

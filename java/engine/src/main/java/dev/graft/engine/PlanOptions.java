@@ -20,16 +20,19 @@ import java.util.Objects;
  * @param clip whether updates are clipped to the norm given by {@link Session#clip}
  * @param anchor whether weights are pulled to those of their files ({@link Session#anchor}, L2-SP)
  * @param watch whether sizes of updates are measured ({@link Session#updateNorms})
+ * @param average how much of a moving average of the weights stays at an update, e = average e + (1 - average) w, read with
+ *     {@link Parameters#readAverage}; 0 keeps none
  * @param groups rate groups
  * @param trainables what trains, in order
  * @param tracked running statistics that are updated; their batch norms normalise by the batch
  * @param keep nodes whose results, and gradients where there are any, stay readable after a run
+ * @param resident inputs that stay in memory of the session, written once for many runs; their first size is any
  * @param limit bytes that the plan may take, 0 = what machine and container leave
  * @param products how a GPU makes matrix products
  */
 public record PlanOptions(Mode mode, Precision precision, int batch, boolean fold, boolean fuse, boolean accumulate,
-        Optimizer optimizer, boolean clip, boolean anchor, boolean watch, int groups, List<Trainable> trainables,
-        List<String> tracked, List<String> keep, long limit, ProductChoice products) {
+        Optimizer optimizer, boolean clip, boolean anchor, boolean watch, double average, int groups, List<Trainable> trainables,
+        List<String> tracked, List<String> keep, List<String> resident, long limit, ProductChoice products) {
     /** Copies the lists and checks the numbers. */
     public PlanOptions {
         Objects.requireNonNull(mode, "mode");
@@ -38,6 +41,8 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
         trainables = List.copyOf(trainables);
         tracked = List.copyOf(tracked);
         keep = List.copyOf(keep);
+        resident = List.copyOf(resident);
+        Numbers.within("average", average, 0, 1);
         if (batch < 1) {
             throw new IllegalArgumentException("batch must be at least 1, got " + batch);
         }
@@ -84,12 +89,14 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
         private boolean clip;
         private boolean anchor;
         private boolean watch;
+        private double average;
         private int groups = 1;
         private long limit;
         private ProductChoice products = ProductChoice.SILENT;
         private final Map<String, Trainable> trainables = new LinkedHashMap<>();
         private final List<String> tracked = new ArrayList<>();
         private final List<String> keep = new ArrayList<>();
+        private final List<String> resident = new ArrayList<>();
 
         private Builder(Mode mode, int batch) {
             this.mode = mode;
@@ -135,6 +142,12 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
         /** See {@link PlanOptions#watch}. */
         public Builder watch(boolean on) {
             watch = on;
+            return this;
+        }
+
+        /** See {@link PlanOptions#average}. */
+        public Builder average(double share) {
+            average = share;
             return this;
         }
 
@@ -193,6 +206,12 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
             return this;
         }
 
+        /** See {@link PlanOptions#resident}. */
+        public Builder resident(String input) {
+            resident.add(input);
+            return this;
+        }
+
         /** Refuses plans above this many bytes instead of the machine's own limit. */
         public Builder limit(long bytes) {
             limit = bytes;
@@ -207,8 +226,8 @@ public record PlanOptions(Mode mode, Precision precision, int batch, boolean fol
 
         /** The options. */
         public PlanOptions build() {
-            return new PlanOptions(mode, precision, batch, fold, fuse, accumulate, optimizer, clip, anchor, watch,
-                    groups, new ArrayList<>(trainables.values()), tracked, keep, limit, products);
+            return new PlanOptions(mode, precision, batch, fold, fuse, accumulate, optimizer, clip, anchor, watch, average,
+                    groups, new ArrayList<>(trainables.values()), tracked, keep, resident, limit, products);
         }
 
         private Trainable trainable(String name) {

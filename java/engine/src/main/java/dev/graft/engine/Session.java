@@ -27,6 +27,7 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
     private final FloatBuffer loss;
     private final FloatBuffer correct;
     private final FloatBuffer gradientNorm;
+    private final DoubleBuffer hostSeconds;
     private final DoubleBuffer updateNorms;
     // Of all inputs: names, one a line; addresses of what is ahead, 0 where nothing is; bytes.
     private final ByteBuffer names;
@@ -41,6 +42,7 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
         loss = part("loss").asFloatBuffer();
         correct = part("correct").asFloatBuffer();
         gradientNorm = part("gradient_norm").asFloatBuffer();
+        hostSeconds = part("host_seconds").asDoubleBuffer();
         updateNorms = options.watch() ? part("update_norms").asDoubleBuffer() : null;
         List<Input> all = plan.graph().inputs();
         names = Text.direct(all.stream().map(Input::name).collect(Collectors.joining("\n")));
@@ -131,6 +133,16 @@ public sealed class Session extends StepNumbers implements AutoCloseable permits
     /** Norm of all gradients together at the last update, before clipping; in plans compiled with clip, else 0. */
     public double gradientNorm() {
         return result(gradientNorm, 0);
+    }
+
+    /** Seconds of the last run in which the calling thread did something else than wait for a GPU; 0 on the CPU, where it computes. */
+    public double hostSeconds() {
+        handle.enterAlone();
+        try {
+            return hostSeconds.get(0);
+        } finally {
+            handle.exit();
+        }
     }
 
     private double result(FloatBuffer results, int index) {

@@ -229,11 +229,7 @@ public final class Loader implements AutoCloseable {
             return;
         }
         try {
-            Picture picture = cache.find(sample.id());
-            if (picture == null) {
-                picture = pipeline.prepare(split.decode(sample));
-                cache.keep(sample.id(), picture);
-            }
+            Picture picture = PictureBytes.prepared(sample, split, pipeline, cache);
             pipeline.write(picture, sample.id(), visit, batch.pixels(), row);
             batch.fill(row, sample);
         } catch (UnreadablePicture damage) {

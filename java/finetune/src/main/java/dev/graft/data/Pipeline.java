@@ -3,6 +3,7 @@ package dev.graft.data;
 import dev.graft.engine.Philox;
 import dev.graft.weights.Card;
 import dev.graft.weights.ChannelOrder;
+import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 
 /**
@@ -123,21 +124,68 @@ public final class Pipeline {
     public void write(Picture prepared, long sampleId, int visit, FloatBuffer slot, int row) {
         int crop = card.crop();
         Picture picture = prepared;
-        Box box = new Box(0, 0, crop, crop);
-        switch (augmentation.crop()) {
-            case RESIZED -> {
-                Box part = Augmentation.part(prepared.width(), prepared.height(), key, sampleId, visit);
-                picture = Resampling.resize(prepared, part, crop, crop, box, card.interpolation());
-            }
-            case RANDOM -> {
-                int pad = crop <= SMALL ? PADDING : 0;
-                Box place = Augmentation.place(
-                        prepared.width() + 2 * pad, prepared.height() + 2 * pad, crop, key, sampleId, visit);
-                box = new Box(place.x() - pad, place.y() - pad, crop, crop);
-            }
-            case CENTER -> { }
+        Box box = cut(prepared.width(), prepared.height(), sampleId, visit);
+        if (!cutsOnly()) {
+            Box part = Augmentation.part(prepared.width(), prepared.height(), key, sampleId, visit);
+            picture = Resampling.resize(prepared, part, crop, crop, box, card.interpolation());
         }
         normalise(picture, box, augmentation.flips(key, sampleId, visit), slot, Math.multiplyExact(row, floats()));
+    }
+
+    /** Whether {@link #write} does no more than cut, mirror and normalise; a random resized crop does. */
+    public boolean cutsOnly() {
+        return augmentation.crop() != Augmentation.Crop.RESIZED;
+    }
+
+    /**
+     * The cut that {@link #write} makes: top, left and, 1 where it is mirrored, for {@code normalize_pictures}.
+     *
+     * @param width of what {@link #prepare} gave
+     * @param to three numbers from {@code at} on
+     */
+    public void window(int width, int height, long sampleId, int visit, int[] to, int at) {
+        Box box = cut(width, height, sampleId, visit);
+        to[at] = box.y();
+        to[at + 1] = box.x();
+        to[at + 2] = augmentation.flips(key, sampleId, visit) ? 1 : 0;
+    }
+
+    /** By place in the output pixel: a level times this, plus {@link #offset}, is what {@link #write} gives but for rounding. */
+    public float[] scale() {
+        float[] scale = new float[3];
+        for (int place = 0; place < 3; place++) {
+            scale[place] = (float) (1 / (255.0 * card.std()[colour[place]]));
+        }
+        return scale;
+    }
+
+    /** See {@link #scale}. */
+    public float[] offset() {
+        float[] offset = new float[3];
+        for (int place = 0; place < 3; place++) {
+            offset[place] = (float) (-(double) card.mean()[colour[place]] / card.std()[colour[place]]);
+        }
+        return offset;
+    }
+
+    /** The bytes of a picture in the order of the output pixel's places. */
+    void bytes(Picture picture, ByteBuffer to) {
+        byte[] rgb = picture.rgb();
+        for (int pixel = 0; pixel < rgb.length; pixel += 3) {
+            for (int place = 0; place < 3; place++) {
+                to.put(rgb[pixel + colour[place]]);
+            }
+        }
+    }
+
+    private Box cut(int width, int height, long sampleId, int visit) {
+        int crop = card.crop();
+        if (augmentation.crop() != Augmentation.Crop.RANDOM) {
+            return new Box(0, 0, crop, crop);
+        }
+        int pad = crop <= SMALL ? PADDING : 0;
+        Box place = Augmentation.place(width + 2 * pad, height + 2 * pad, crop, key, sampleId, visit);
+        return new Box(place.x() - pad, place.y() - pad, crop, crop);
     }
 
     /** Pixels of {@code box} outside of the picture are black. */

@@ -45,6 +45,7 @@ public final class FineTuningBuilder {
     private int patience;
     private int accumulate = 1;
     private double clip;
+    private double average;
     private OptionalDouble valFraction = OptionalDouble.empty();
     private Precision precision = Precision.F32;
     private boolean cache = true;
@@ -201,6 +202,12 @@ public final class FineTuningBuilder {
         return this;
     }
 
+    /** How much of a moving average of the weights stays at an update, for example 0.999; the average is the result. Default 0: none. */
+    public FineTuningBuilder average(double share) {
+        average = share;
+        return this;
+    }
+
     /** Share of the training pictures carved out for validation. */
     public FineTuningBuilder valFraction(double share) {
         valFraction = OptionalDouble.of(share);
@@ -279,7 +286,7 @@ public final class FineTuningBuilder {
         Optimizer rule = optimizer.equals("sgd") ? new Optimizer.Sgd(momentum, false) : new Optimizer.AdamW();
         Schedule rates = schedule != null ? schedule : headOnly ? Schedule.CONSTANT : Schedule.COSINE;
         TrainOptions train = new TrainOptions(epochs, batch, rate, rule, weightDecay != null ? weightDecay : headOnly ? 1e-3 : 1e-4,
-                rates, warmup, labelSmoothing, l2sp, dropout, dropPath, new RateRule(multipliers, layerDecay), norms, patience, accumulate, clip,
+                rates, warmup, labelSmoothing, l2sp, dropout, dropPath, new RateRule(multipliers, layerDecay), norms, patience, accumulate, clip, average,
                 precision, cache, seed);
         Augmentation pictures = augmentation != null ? augmentation : Augmentation.parse(headOnly ? "none" : "flip");
         Settings settings = new Settings(model, method.pretrained() ? weights : null, data, method, train, pictures, head, valFraction, out,

@@ -47,7 +47,7 @@ public record Settings(String model, Path weights, Path data, Method method, Tra
             multipliers.add(m.pattern().text() + "=" + m.factor());
         }
         json.put("layer-decay", train.rates().layerDecay()).put("bn", lower(train.norms())).put("head", lower(head));
-        json.put("patience", train.patience()).put("accumulate", train.accumulate()).put("clip", train.clip());
+        json.put("patience", train.patience()).put("accumulate", train.accumulate()).put("clip", train.clip()).put("ema", train.average());
         json.put("val-fraction", valFraction.isPresent() ? valFraction.getAsDouble() : null);
         json.put("precision", lower(train.precision())).put("cache", train.cache()).put("seed", train.seed());
         return json.put("device", device).put("threads", threads).put("out", out == null ? null : out.toString());

@@ -1,7 +1,10 @@
 package dev.graft.train;
 
 import dev.graft.data.Loader;
+import dev.graft.data.PictureBytes;
+import dev.graft.data.UnreadablePicture;
 import dev.graft.engine.Graph;
+import dev.graft.engine.OutOfDeviceMemoryException;
 import dev.graft.engine.Parameters;
 import dev.graft.engine.Plan;
 import dev.graft.engine.PlanOptions;
@@ -10,9 +13,11 @@ import dev.graft.engine.Workspace;
 import dev.graft.model.Network;
 import dev.graft.tune.ParameterGroup;
 import dev.graft.tune.Stage;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.BooleanSupplier;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 
 /**
  * The compiled plans of one stage and where their batches come from: pictures, or features of the frozen prefix that were
@@ -26,6 +31,7 @@ final class StagePlans implements AutoCloseable {
     private final TrainOptions options;
     private final Parameters parameters;
     private final Workspace workspace;
+    private PictureBytes resident;
     private Plan train;
     private Plan evaluate;
     private FeatureCache trainFeatures;
@@ -59,8 +65,10 @@ final class StagePlans implements AutoCloseable {
                 }
             }
             Graph run = cached ? split.suffix() : graph;
-            train = Plan.compile(run, parameters, training(stage), workspace);
-            evaluate = data.val() == null ? null : Plan.compile(run, parameters, evaluation().build(), workspace);
+            if (cached || !reside(run, stage, observer)) {
+                train = Plan.compile(run, parameters, training(stage).build(), workspace);
+                evaluate = evaluation(run);
+            }
             for (int g = 0; g < stage.groups().size(); g++) {
                 ParameterGroup group = stage.groups().get(g);
                 train.decay(g, group.decay());
@@ -78,9 +86,9 @@ final class StagePlans implements AutoCloseable {
         return PlanOptions.eval(options.batch()).precision(options.precision());
     }
 
-    private PlanOptions training(Stage stage) {
+    private PlanOptions.Builder training(Stage stage) {
         PlanOptions.Builder b = PlanOptions.train(options.batch(), options.optimizer()).precision(options.precision())
-                .groups(stage.groups().size()).accumulate(options.accumulate() > 1).clip(options.clip() > 0).watch(true)
+                .groups(stage.groups().size()).accumulate(options.accumulate() > 1).clip(options.clip() > 0).watch(true).average(options.average())
                 .anchor(stage.groups().stream().anyMatch(g -> g.anchor() > 0));
         for (int g = 0; g < stage.groups().size(); g++) {
             for (String name : stage.groups().get(g).parameters()) {
@@ -88,7 +96,47 @@ final class StagePlans implements AutoCloseable {
             }
         }
         stage.tracked().forEach(b::track);
-        return b.build();
+        return b;
+    }
+
+    private Plan evaluation(Graph run) {
+        return data.val() == null ? null : Plan.compile(run, parameters, evaluation().build(), workspace);
+    }
+
+    /** Compiles the plans for pictures that stay on the device, where they can. */
+    private boolean reside(Graph run, Stage stage, TrainObserver observer) {
+        if (!ResidentBatches.wanted(parameters.device()) || run.find(Network.PIXELS).isEmpty()) {
+            return false;
+        }
+        String reason = "a random resized crop resizes each picture anew";
+        if (data.training().cutsOnly()) {
+            try {
+                reason = reside(run, stage);
+            } catch (OutOfDeviceMemoryException | UnreadablePicture e) {
+                reason = e.getMessage();
+            }
+        }
+        if (reason != null) {
+            closePlans();
+            observer.warning("the training pictures do not stay on the device, each batch is sent to it: " + reason);
+        }
+        return reason == null;
+    }
+
+    private String reside(Graph run, Stage stage) {
+        resident = PictureBytes.of(data.train(), data.training(), data.trainCache());
+        PlanOptions.Builder b = training(stage);
+        ResidentBatches.options(b);
+        train = Plan.compile(ResidentBatches.graph(run, resident, data.train().size(), data.training().size()), parameters, b.build(), workspace);
+        evaluate = evaluation(run);
+        return ResidentBatches.fill(train, resident, data.training(), data.threads());
+    }
+
+    private void closePlans() {
+        Stream.of(Optional.ofNullable(evaluate), Optional.ofNullable(train)).flatMap(Optional::stream).forEach(Plan::close);
+        evaluate = null;
+        train = null;
+        resident = null;
     }
 
     private boolean fits(Split split, TrainObserver observer) {
@@ -134,6 +182,9 @@ final class StagePlans implements AutoCloseable {
     /** The batches of an epoch, not begun yet. */
     Batches epoch(int epoch) {
         train.visit(epoch);
+        if (trainBatches == null && resident != null) {
+            trainBatches = new ResidentBatches(train, resident, data.train(), data.training(), options.batch(), options.seed());
+        }
         if (trainBatches == null) {
             trainBatches = trainFeatures != null ? new FeatureBatches(train, trainFeatures, options.batch(), options.seed())
                     : new PictureBatches(train, Loader.shuffled(data.train(), data.training(), options.batch(), data.threads(), options.seed(),
@@ -193,12 +244,7 @@ final class StagePlans implements AutoCloseable {
         if (valBatches != null) {
             valBatches.close();
         }
-        if (evaluate != null) {
-            evaluate.close();
-        }
-        if (train != null) {
-            train.close();
-        }
+        closePlans();
         workspace.close();
     }
 }

@@ -24,13 +24,14 @@ import dev.graft.tune.RateRule;
  * @param patience epochs without a better validation score before the run stops; 0 trains to the end and keeps the last epoch
  * @param accumulate batches whose gradients make one update
  * @param clip largest global norm of the gradients; 0 for no clipping
+ * @param average how much of a moving average of the weights stays at an update; the average is validated and saved. 0 keeps none
  * @param precision of the arithmetic
  * @param cache whether the outputs of a frozen prefix may be kept in memory between epochs
  * @param seed of fresh starts, order, augmentation, dropout and stochastic depth
  */
 public record TrainOptions(int epochs, int batch, double rate, Optimizer optimizer, double weightDecay, Schedule schedule,
                            int warmup, double labelSmoothing, double l2sp, double dropout, double dropPath, RateRule rates, BatchNormPolicy norms,
-                           int patience, int accumulate, double clip, Precision precision, boolean cache, long seed) {
+                           int patience, int accumulate, double clip, double average, Precision precision, boolean cache, long seed) {
     private static final long LARGEST_SEED = 1L << 53;
 
     /** Checks every range; the message names the option. */
@@ -45,6 +46,7 @@ public record TrainOptions(int epochs, int batch, double rate, Optimizer optimiz
         within("label-smoothing", labelSmoothing, 0, Math.nextDown(1.0));
         within("l2sp", l2sp, 0, 1e6);
         within("clip", clip, 0, Double.MAX_VALUE);
+        within("ema", average, 0, Math.nextDown(1.0));
         if (!Double.isNaN(dropout)) {
             within("dropout", dropout, 0, Math.nextDown(1.0));
         }

@@ -28,6 +28,7 @@ public final class Trainer {
     private final Graph graph;
     private final boolean standardise;
     private final StepWatch watch;
+    private final WeightAverage average;
     private final List<EpochRecord> history = new ArrayList<>();
     private int updates;
     private int totalUpdates;
@@ -51,6 +52,7 @@ public final class Trainer {
         this.observer = observer;
         this.stop = stop;
         this.watch = new StepWatch(parameters, observer);
+        this.average = new WeightAverage(parameters);
         if (data.val() == null && (options.patience() > 0 || method.plateauPatience() > 0)) {
             throw new IllegalArgumentException((options.patience() > 0 ? "patience is " + options.patience() : "strategy " + method.text())
                     + ", but there are no validation pictures to judge epochs by");
@@ -114,6 +116,7 @@ public final class Trainer {
                 if (options.patience() == 0 || improved) {
                     kept.take();
                 }
+                average.undo();
                 if (method.plateauPatience() > 0 && sincePlateau >= method.plateauPatience()) {
                     plateaus++;
                     sincePlateau = 0;
@@ -122,6 +125,7 @@ public final class Trainer {
                     break;
                 }
             }
+            average.apply();
             if (options.patience() > 0 && bestEpoch > 0) {
                 kept.restore();
             }
@@ -162,6 +166,9 @@ public final class Trainer {
                 if (options.warmup() >= totalUpdates) {
                     throw new IllegalArgumentException("warmup is " + options.warmup() + " updates, the run has " + totalUpdates);
                 }
+            }
+            if (options.average() > 0) {
+                average.of(stage.trainable());
             }
             observer.stage(stage, plans.train().memory());
         } catch (RuntimeException | Error e) {
@@ -216,6 +223,7 @@ public final class Trainer {
             interrupted = stop.getAsBoolean();
             rows = next;
         }
+        average.apply();
         double[] val = interrupted ? null : plans.validate(observer);
         return new EpochRecord(epoch + 1, stage.number(), rate, loss / Math.max(1, seen), correct / Math.max(1, seen), val == null ? null : val[0],
                 val == null ? null : val[1], (System.nanoTime() - start) / 1e9, plans.waitedSeconds() - waited);

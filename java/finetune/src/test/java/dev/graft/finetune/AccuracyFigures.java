@@ -41,8 +41,10 @@ import javax.imageio.ImageIO;
  * Reruns the accuracy figures that the project holds itself to, on real checkpoints and pictures, into one CSV: a row a
  * run, appended as it comes, and a row a mean. Not a test: it takes about half an hour. Arguments: folder of the data, CSV,
  * and words; only figures whose name contains one of them run, and only in one precision where a word is {@code f32} or {@code bf16}.
+ * The system property {@code graft.test.device} names the device, {@code cpu} without it.
  */
 final class AccuracyFigures {
+    private static final String DEVICE = System.getProperty("graft.test.device", "cpu");
     private static final String JPEGS = "cifar10_jpeg_5k_2k";
     private static final int[] THREE = {0, 1, 2};
     private static final int[] FIVE = {0, 1, 2, 3, 4};
@@ -92,7 +94,7 @@ final class AccuracyFigures {
         Architecture architecture = Models.named(model);
         try (WeightFile weightFile = WeightFile.open(file);
                 Dataset dataset = Dataset.open(data, 0, OptionalDouble.empty(), Limits.DEFAULT);
-                Device device = Device.open("cpu", Device.defaultThreads(), 1);
+                Device device = Device.open(DEVICE, Device.defaultThreads(), 1);
                 Parameters parameters = device.parameters()) {
             Card card = CardChoice.of(CardKeys.NONE, null, weightFile, architecture.card());
             Network network = architecture.network(card.crop(), dataset.classes().size());
@@ -182,7 +184,7 @@ final class AccuracyFigures {
 
     private Path transformerSource(Precision precision) throws IOException {
         Path out = Files.createTempDirectory("graft-vit").resolve("source");
-        FineTuningBuilder source = FineTuning.of("vit_cifar").strategy("scratch").data(CifarSheets.unpack(images)).epochs(40).rate(1e-3);
+        FineTuningBuilder source = FineTuning.of("vit_cifar").device(DEVICE).strategy("scratch").data(CifarSheets.unpack(images)).epochs(40).rate(1e-3);
         try (FineTuning run = transformer(source).precision(precision).out(out).open()) {
             run.run(TrainObserver.SILENT, () -> false);
         }
@@ -210,7 +212,7 @@ final class AccuracyFigures {
             List<Double> accuracies = new ArrayList<>();
             double seconds = 0;
             for (int seed : seeds) {
-                FineTuningBuilder b = FineTuning.of(model).weights(file.apply(precision)).data(images.resolve(data + ".zip"));
+                FineTuningBuilder b = FineTuning.of(model).device(DEVICE).weights(file.apply(precision)).data(images.resolve(data + ".zip"));
                 how.accept(b);
                 try (FineTuning run = b.precision(precision).seed(seed).open()) {
                     FineTuningResult result = run.run(TrainObserver.SILENT, () -> false);

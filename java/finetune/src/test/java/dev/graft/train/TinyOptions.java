@@ -19,11 +19,12 @@ final class TinyOptions {
     int patience;
     int accumulate = 1;
     double clip;
+    double average;
     boolean cache = true;
     long seed = 3;
 
     TrainOptions build() {
         return new TrainOptions(epochs, batch, rate, optimizer, weightDecay, Schedule.COSINE, warmup, labelSmoothing, l2sp, Double.NaN, 0,
-                RateRule.EVEN, norms, patience, accumulate, clip, Precision.F32, cache, seed);
+                RateRule.EVEN, norms, patience, accumulate, clip, average, Precision.F32, cache, seed);
     }
 }
