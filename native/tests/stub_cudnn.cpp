@@ -64,6 +64,7 @@ static size_t size_of(cudnnBackendAttributeType_t type) {
 static std::pair<cudnnBackendAttributeType_t, int64_t> form(int name) {
   switch (name) {
     case CUDNN_ATTR_POINTWISE_MODE: return {CUDNN_TYPE_POINTWISE_MODE, 1};
+    case CUDNN_ATTR_POINTWISE_NAN_PROPAGATION: return {CUDNN_TYPE_NAN_PROPOGATION, 1};
     case CUDNN_ATTR_POINTWISE_MATH_PREC:
     case CUDNN_ATTR_CONVOLUTION_COMP_TYPE:
     case CUDNN_ATTR_TENSOR_DATA_TYPE: return {CUDNN_TYPE_DATA_TYPE, 1};
@@ -205,7 +206,10 @@ struct Convolution {
 struct Pointwise {
   explicit Pointwise(const Node& n)
       : mode(n.part(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR).value<cudnnPointwiseMode_t>(CUDNN_ATTR_POINTWISE_MODE)), x(n.part(CUDNN_ATTR_OPERATION_POINTWISE_XDESC)),
-        y(n.part(CUDNN_ATTR_OPERATION_POINTWISE_YDESC)), b(mode == CUDNN_POINTWISE_ADD ? Tensor(n.part(CUDNN_ATTR_OPERATION_POINTWISE_BDESC)) : x) {}
+        y(n.part(CUDNN_ATTR_OPERATION_POINTWISE_YDESC)), b(mode == CUDNN_POINTWISE_ADD ? Tensor(n.part(CUDNN_ATTR_OPERATION_POINTWISE_BDESC)) : x) {
+    const Node& function = n.part(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR);
+    keeps_nan = function.has(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION) && function.value<cudnnNanPropagation_t>(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION) == CUDNN_PROPAGATE_NAN;
+  }
   bool fits() const {
     bool good = true;
     for (int i = 0; i < 4; i++) good = good && x.size[i] == y.size[i] && (b.size[i] == 1 || b.size[i] == y.size[i]);
@@ -219,12 +223,13 @@ struct Pointwise {
             double v = memory.get(x, x.at(n, c, h, w));
             if (mode == CUDNN_POINTWISE_ADD)
               v += memory.get(b, b.at(b.size[0] == 1 ? 0 : n, b.size[1] == 1 ? 0 : c, b.size[2] == 1 ? 0 : h, b.size[3] == 1 ? 0 : w));
-            else if (v < 0) v = 0;
+            else if (v < 0 || (std::isnan(v) && !keeps_nan)) v = 0;
             memory.put(y, y.at(n, c, h, w), v);
           }
   }
   cudnnPointwiseMode_t mode;
   Tensor x, y, b;
+  bool keeps_nan;
 };
 
 static bool fits(const Node& n) {

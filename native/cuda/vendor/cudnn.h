@@ -1,5 +1,6 @@
 // cuDNN as this process has it.
 #pragma once
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -8,6 +9,8 @@
 #include "vendor/cudnn_declarations.h"
 
 namespace graft::cuda {
+
+class CudnnPlan;
 
 struct Cudnn {
   decltype(&cudnnGetErrorString) error_string;
@@ -21,6 +24,7 @@ struct Cudnn {
   decltype(&cudnnBackendExecute) execute;
   cudnnHandle_t handle = nullptr;  // of one device, for as long as the process lives
   mutable std::mutex mutex;        // who holds it may use the handle: its stream is a part of it
+  mutable std::map<std::string, std::weak_ptr<CudnnPlan>> plans;  // that kernels hold, by what they compute; held by the mutex too
   std::string version, path;
 };
 

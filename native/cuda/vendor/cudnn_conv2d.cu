@@ -17,9 +17,9 @@ struct FinishConvolution {  // y = activation(y + bias + residual), y rounded on
 
 template <class Stage, class T>
 struct PutStaged {
-  const Stage* from;
+  const Stage *from, *rest;  // rest: null, or what is to be added
   Gradient<T> to;
-  __device__ void operator()(int64_t i) const { to.put(i, float_of(from[i])); }
+  __device__ void operator()(int64_t i) const { to.put(i, rest ? float_of(from[i]) + float_of(rest[i]) : float_of(from[i])); }
 };
 
 namespace {
@@ -40,23 +40,19 @@ Convolution convolution(const Request& r) {
           {pair("stride_h", "stride_w"), pair("dilation_h", "dilation_w"), pair("pad_top", "pad_left"), pair("pad_bottom", "pad_right")}};
 }
 
-// A plan and what it was made of, which must outlive it.
-struct Work {
-  std::shared_ptr<CudnnGraph> graph;
-  std::shared_ptr<CudnnPlan> plan;
-};
+using Plan = std::shared_ptr<CudnnPlan>;
 
 // Makes plans, and remembers what cuDNN said to the last one that failed.
 class Planner {
  public:
   Planner(const Cudnn& dnn, bool tf32) : dnn_(dnn), tf32_(tf32) {}
   template <class Describe>
-  Work make(const Describe& describe) {
-    auto graph = std::make_shared<CudnnGraph>(dnn_);
-    describe(*graph);
-    std::shared_ptr<CudnnPlan> plan = graph->plan(tf32_, kMostWorkspace);
-    if (!plan) reason_ = graph->reason();
-    return {plan ? graph : nullptr, plan};
+  Plan make(const Describe& describe) {
+    CudnnGraph graph(dnn_);
+    describe(graph);
+    Plan plan = graph.plan(tf32_, kMostWorkspace);
+    if (!plan) reason_ = graph.reason();
+    return plan;
   }
   const std::string& reason() const { return reason_; }
 
@@ -77,10 +73,10 @@ std::unique_ptr<Kernel> forward(const Device& d, const Cudnn& dnn, const Request
   const DType type = r.inputs[kInput].dtype;
   const bool biased = r.call().has(kShift), residual = r.epilogue.residual, relu = r.epilogue.activation == Activation::Relu;
   const bool finishes = biased || r.epilogue.any(), fusable = finishes && (relu || r.epilogue.activation == Activation::None);
-  Work work;
+  Plan plan;
   // All in one, so that y is rounded once: conv, then residual, bias and ReLU, those that are wanted. cuDNN's compiled kernels know this order.
   if (fusable)
-    work = planner.make([&](CudnnGraph& g) {
+    plan = planner.make([&](CudnnGraph& g) {
       CudnnGraph::Tensor x = g.tensor(type, z.x), w = g.tensor(type, z.w), y = g.tensor(type, z.y);
       CudnnGraph::Tensor bias = biased ? g.tensor(DType::F32, {1, z.y[1], 1, 1}) : nullptr, more = residual ? g.tensor(type, z.y) : nullptr;
       CudnnGraph::Tensor last = g.between(z.y);
@@ -98,51 +94,60 @@ std::unique_ptr<Kernel> forward(const Device& d, const Cudnn& dnn, const Request
       }
       if (relu) g.relu(last, y);
     });
-  const bool fused = work.plan != nullptr;
+  const bool fused = plan != nullptr;
   if (!fused)
-    work = planner.make([&](CudnnGraph& g) {
+    plan = planner.make([&](CudnnGraph& g) {
       CudnnGraph::Tensor x = g.tensor(type, z.x), w = g.tensor(type, z.w);
       g.forward(z.window, x, w, g.tensor(type, z.y));
     });
-  if (!work.plan) return nullptr;
+  if (!plan) return nullptr;
   const int64_t count = r.outputs[0].count(), outs = z.y[1];
-  return kernel(d, dnn, finishes && !fused ? " + own:epilogue:cuda" : "", work.plan->scratch_bytes(), [=, &d](const Args& a) {
+  return kernel(d, dnn, finishes && !fused ? " + own:epilogue:cuda" : "", plan->scratch_bytes(), [=, &d](const Args& a) {
     std::vector<void*> operands = {a.in[kInput], a.in[kFilter], a.out[0]};
     if (fused && biased) operands.push_back(a.in[kShift]);
     if (fused && residual) operands.push_back(a.residual);
-    work.plan->run(d, operands, a.scratch);
+    plan->run(d, operands, a.scratch);
     if (finishes && !fused) over_all(d, count, FinishConvolution<T>{result<T>(r, a), biased ? in<float>(a, kShift) : nullptr, outs});
   });
 }
 
-// A gradient, perhaps stored as `stage` in scratch memory first.
+// A gradient, perhaps stored as `stage` in scratch memory first. Of one stored in bf16 `rest` computes what the rounding took: the same sums
+// less what was stored, rounded to bf16 in their turn.
 struct Derived {
-  Work work;
+  Plan plan, rest;
   bool staged = false;
   DType stage = DType::F32;
   size_t stage_bytes = 0;
-  size_t scratch_bytes() const { return work.plan ? stage_bytes + work.plan->scratch_bytes() : 0; }
+  size_t stages() const { return rest ? 2 * stage_bytes : stage_bytes; }
+  size_t scratch_bytes() const { return plan ? stages() + std::max(plan->scratch_bytes(), rest ? rest->scratch_bytes() : 0) : 0; }
 };
 
 // First where it belongs and added to what is there, then through scratch memory, in F32 before bf16.
 template <class Describe>
 Derived derive(Planner& planner, DType factors, DType stored, bool accumulate, int64_t count, const Describe& describe) {
+  const auto plan = [&](DType type, float keep) { return planner.make([&](CudnnGraph& g) { describe(g, type, keep); }); };
   Derived made;
-  made.work = planner.make([&](CudnnGraph& g) { describe(g, stored, accumulate); });
+  made.plan = plan(stored, accumulate ? 1.f : 0.f);
   for (DType stage : {DType::F32, DType::BF16}) {
-    if (made.work.plan || (stage == stored && !accumulate) || (stage == DType::BF16 && factors != DType::BF16)) continue;
-    made = {planner.make([&](CudnnGraph& g) { describe(g, stage, false); }), true, stage, aligned(size_of(stage) * static_cast<size_t>(count))};
+    if (made.plan || (stage == stored && !accumulate) || (stage == DType::BF16 && factors != DType::BF16)) continue;
+    made = {plan(stage, 0), nullptr, true, stage, aligned(size_of(stage) * static_cast<size_t>(count))};
+    if (made.plan && stage == DType::BF16 && stored == DType::F32) made.rest = plan(stage, -1);
   }
   return made;
 }
 
 template <class T>
 void run(const Device& d, const Derived& made, const void* a, const void* b, const Gradient<T>& gradient, int64_t count, void* scratch) {
-  void* to = made.staged ? scratch : gradient.address;
-  made.work.plan->run(d, {const_cast<void*>(a), const_cast<void*>(b), to}, static_cast<char*>(scratch) + made.stage_bytes);
+  void *first = const_cast<void*>(a), *second = const_cast<void*>(b), *to = made.staged ? scratch : gradient.address;
+  char *more = static_cast<char*>(scratch) + made.stage_bytes, *workspace = static_cast<char*>(scratch) + made.stages();
+  made.plan->run(d, {first, second, to}, workspace);
   if (!made.staged) return;
-  if (made.stage == DType::F32) over_all(d, count, PutStaged<float, T>{static_cast<const float*>(to), gradient});
-  else over_all(d, count, PutStaged<Bf16, T>{static_cast<const Bf16*>(to), gradient});
+  if (made.rest) {
+    check(cudaMemcpyAsync(more, to, static_cast<size_t>(count) * sizeof(Bf16), cudaMemcpyDeviceToDevice, d.stream), "copying");
+    made.rest->run(d, {first, second, more}, workspace);
+  }
+  if (made.stage == DType::F32) over_all(d, count, PutStaged<float, T>{static_cast<const float*>(to), nullptr, gradient});
+  else over_all(d, count, PutStaged<Bf16, T>{static_cast<const Bf16*>(to), made.rest ? reinterpret_cast<const Bf16*>(more) : nullptr, gradient});
 }
 
 template <class T>
@@ -152,18 +157,18 @@ std::unique_ptr<Kernel> backward(const Device& d, const Cudnn& dnn, const Reques
   const int64_t inputs = r.inputs[kInput].count(), filters = r.inputs[kFilter].count(), outs = z.y[1];
   Derived data, filter;
   if (wants(r, kInput)) {
-    data = derive(planner, type, type, mode_of(r, kInput) == GradMode::Accumulate, inputs, [&](CudnnGraph& g, DType stored, bool accumulate) {
+    data = derive(planner, type, type, mode_of(r, kInput) == GradMode::Accumulate, inputs, [&](CudnnGraph& g, DType stored, float keep) {
       CudnnGraph::Tensor dy = g.tensor(type, z.y), w = g.tensor(type, z.w);
-      g.data_gradient(z.window, dy, w, g.tensor(stored, z.x), accumulate);
+      g.data_gradient(z.window, dy, w, g.tensor(stored, z.x), keep);
     });
-    if (!data.work.plan) return nullptr;
+    if (!data.plan) return nullptr;
   }
   if (wants(r, kFilter)) {
-    filter = derive(planner, type, DType::F32, mode_of(r, kFilter) == GradMode::Accumulate, filters, [&](CudnnGraph& g, DType stored, bool accumulate) {
+    filter = derive(planner, type, DType::F32, mode_of(r, kFilter) == GradMode::Accumulate, filters, [&](CudnnGraph& g, DType stored, float keep) {
       CudnnGraph::Tensor x = g.tensor(type, z.x), dy = g.tensor(type, z.y);
-      g.filter_gradient(z.window, x, dy, g.tensor(stored, z.w), accumulate);
+      g.filter_gradient(z.window, x, dy, g.tensor(stored, z.w), keep);
     });
-    if (!filter.work.plan) return nullptr;
+    if (!filter.plan) return nullptr;
   }
   const SumShape columns(1, r.outputs[0].count() / outs, outs);
   const size_t sums = wants(r, kShift) ? columns.scratch(1) : 0;

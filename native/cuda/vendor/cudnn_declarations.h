@@ -7,6 +7,7 @@
 #define GRAFT_CUDNN_DATA_TYPES(X) X(CUDNN_DATA_FLOAT, 0) X(CUDNN_DATA_BFLOAT16, 9)
 #define GRAFT_CUDNN_CONVOLUTION_MODES(X) X(CUDNN_CONVOLUTION, 0) X(CUDNN_CROSS_CORRELATION, 1)
 #define GRAFT_CUDNN_POINTWISE_MODES(X) X(CUDNN_POINTWISE_ADD, 0) X(CUDNN_POINTWISE_RELU_FWD, 100)
+#define GRAFT_CUDNN_NAN_PROPAGATIONS(X) X(CUDNN_NOT_PROPAGATE_NAN, 0) X(CUDNN_PROPAGATE_NAN, 1)
 #define GRAFT_CUDNN_HEURISTIC_MODES(X) X(CUDNN_HEUR_MODE_FALLBACK, 2) X(CUDNN_HEUR_MODE_A, 3)
 #define GRAFT_CUDNN_NUMERICAL_NOTES(X)                                                        \
   X(CUDNN_NUMERICAL_NOTE_TENSOR_CORE, 0)                                                      \
@@ -18,6 +19,7 @@
 #define GRAFT_CUDNN_ATTRIBUTES(X)                                                             \
   X(CUDNN_ATTR_POINTWISE_MODE, 0)                                                             \
   X(CUDNN_ATTR_POINTWISE_MATH_PREC, 1)                                                        \
+  X(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, 2)                                                  \
   X(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, 100)                                                    \
   X(CUDNN_ATTR_CONVOLUTION_CONV_MODE, 101)                                                    \
   X(CUDNN_ATTR_CONVOLUTION_DILATIONS, 102)                                                    \
@@ -75,6 +77,7 @@
   X(CUDNN_TYPE_VOID_PTR, 6)                                                                   \
   X(CUDNN_TYPE_CONVOLUTION_MODE, 7)                                                           \
   X(CUDNN_TYPE_HEUR_MODE, 8)                                                                  \
+  X(CUDNN_TYPE_NAN_PROPOGATION, 10)                                                           \
   X(CUDNN_TYPE_NUMERICAL_NOTE, 11)                                                            \
   X(CUDNN_TYPE_POINTWISE_MODE, 14)                                                            \
   X(CUDNN_TYPE_BACKEND_DESCRIPTOR, 15)
@@ -109,6 +112,7 @@ GRAFT_CUDNN_ENUM(cudnnStatus_t, GRAFT_CUDNN_STATUSES)
 GRAFT_CUDNN_ENUM(cudnnDataType_t, GRAFT_CUDNN_DATA_TYPES)
 GRAFT_CUDNN_ENUM(cudnnConvolutionMode_t, GRAFT_CUDNN_CONVOLUTION_MODES)
 GRAFT_CUDNN_ENUM(cudnnPointwiseMode_t, GRAFT_CUDNN_POINTWISE_MODES)
+GRAFT_CUDNN_ENUM(cudnnNanPropagation_t, GRAFT_CUDNN_NAN_PROPAGATIONS)
 GRAFT_CUDNN_ENUM(cudnnBackendHeurMode_t, GRAFT_CUDNN_HEURISTIC_MODES)
 GRAFT_CUDNN_ENUM(cudnnBackendNumericalNote_t, GRAFT_CUDNN_NUMERICAL_NOTES)
 GRAFT_CUDNN_ENUM(cudnnBackendAttributeName_t, GRAFT_CUDNN_ATTRIBUTES)

@@ -1,5 +1,8 @@
 #include "vendor/cudnn_graph.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace graft::cuda {
 namespace {
 
@@ -51,6 +54,11 @@ void CudnnPlan::run(const Device& device, const std::vector<void*>& addresses, v
   pack.check(dnn_.execute(dnn_.handle, plan_, pack.it()), "convolving");
 }
 
+CudnnPlan::~CudnnPlan() {
+  dnn_.destroy_descriptor(plan_);
+  for (auto it = parts_.rbegin(); it != parts_.rend(); ++it) dnn_.destroy_descriptor(*it);
+}
+
 CudnnGraph::~CudnnGraph() {
   for (auto it = made_.rbegin(); it != made_.rend(); ++it) dnn_.destroy_descriptor(*it);
 }
@@ -68,10 +76,21 @@ cudnnBackendDescriptor_t CudnnGraph::make(cudnnBackendDescriptorType_t type) {
     return nullptr;
   }
   made_.push_back(made);
+  key_ += text("d", static_cast<int>(type));
   return made;
 }
 
 bool CudnnGraph::set(cudnnBackendDescriptor_t of, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, int64_t count, const void* values) {
+  key_ += text(" ", static_cast<int>(name));
+  for (int64_t i = 0; i < count; i++)
+    switch (type) {
+      case CUDNN_TYPE_BACKEND_DESCRIPTOR: key_ += text(":", std::find(made_.begin(), made_.end(), static_cast<const cudnnBackendDescriptor_t*>(values)[i]) - made_.begin()); break;
+      case CUDNN_TYPE_INT64: key_ += text(":", static_cast<const int64_t*>(values)[i]); break;
+      case CUDNN_TYPE_FLOAT: key_ += text(":", static_cast<const float*>(values)[i]); break;
+      case CUDNN_TYPE_HANDLE:
+      case CUDNN_TYPE_BOOLEAN: break;  // the library's own; true wherever it is set
+      default: key_ += text(":", static_cast<const int32_t*>(values)[i]);  // enumerations
+    }
   if (!broken_ && !good(dnn_.set(of, name, type, count, values), "describing")) broken_ = true;
   return !broken_;
 }
@@ -134,21 +153,21 @@ void CudnnGraph::forward(const Window& window, Tensor x, Tensor w, Tensor y) {
              {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y}},
             {{CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1.f}, {CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0.f}});
 }
-void CudnnGraph::data_gradient(const Window& window, Tensor dy, Tensor w, Tensor dx, bool accumulate) {
+void CudnnGraph::data_gradient(const Window& window, Tensor dy, Tensor w, Tensor dx, float keep) {
   operation(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
             {{CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, convolution(window)},
              {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, dy},
              {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, w},
              {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, dx}},
-            {{CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.f}, {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, accumulate ? 1.f : 0.f}});
+            {{CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.f}, {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, keep}});
 }
-void CudnnGraph::filter_gradient(const Window& window, Tensor x, Tensor dy, Tensor dw, bool accumulate) {
+void CudnnGraph::filter_gradient(const Window& window, Tensor x, Tensor dy, Tensor dw, float keep) {
   operation(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
             {{CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, convolution(window)},
              {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, x},
              {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, dy},
              {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, dw}},
-            {{CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1.f}, {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, accumulate ? 1.f : 0.f}});
+            {{CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1.f}, {CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, keep}});
 }
 
 void CudnnGraph::pointwise(cudnnPointwiseMode_t mode, Tensor x, Tensor b, Tensor y) {
@@ -156,6 +175,8 @@ void CudnnGraph::pointwise(cudnnPointwiseMode_t mode, Tensor x, Tensor b, Tensor
   cudnnBackendDescriptor_t function = make(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   set(function, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
   set(function, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &computes);
+  const cudnnNanPropagation_t nan = CUDNN_PROPAGATE_NAN;  // as own kernels: a NaN stays one
+  if (mode == CUDNN_POINTWISE_RELU_FWD) set(function, CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, 1, &nan);
   finalize(function);
   std::vector<std::pair<cudnnBackendAttributeName_t, cudnnBackendDescriptor_t>> parts = {
       {CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, function}, {CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x}, {CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y}};
@@ -184,7 +205,7 @@ bool CudnnGraph::repeatable(cudnnBackendDescriptor_t configuration, bool tf32) {
   return true;
 }
 
-std::unique_ptr<CudnnPlan> CudnnGraph::plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most) {
+std::shared_ptr<CudnnPlan> CudnnGraph::plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most) {
   if (!repeatable(configuration, tf32)) return nullptr;
   cudnnBackendDescriptor_t plan = nullptr;
   if (!good(dnn_.create_descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan), "describing a plan")) return nullptr;
@@ -193,14 +214,24 @@ std::unique_ptr<CudnnPlan> CudnnGraph::plan_of(cudnnBackendDescriptor_t configur
                     good(dnn_.set(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &configuration), "describing a plan") &&
                     good(dnn_.finalize(plan), "making a plan") &&
                     good(dnn_.read(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &workspace), "asking for a plan's workspace");
-  if (made && workspace >= 0 && static_cast<size_t>(workspace) <= most) return std::make_unique<CudnnPlan>(dnn_, plan, static_cast<size_t>(workspace));
+  if (made && workspace >= 0 && static_cast<size_t>(workspace) <= most)
+    return std::make_shared<CudnnPlan>(dnn_, plan, static_cast<size_t>(workspace), std::exchange(made_, {}));
   if (made) reason_ = text("a plan needs ", workspace, " bytes of workspace");
   dnn_.destroy_descriptor(plan);
   return nullptr;
 }
 
-std::unique_ptr<CudnnPlan> CudnnGraph::plan(bool tf32, size_t most) {
+std::shared_ptr<CudnnPlan> CudnnGraph::plan(bool tf32, size_t most) {
   std::lock_guard<std::mutex> hold(dnn_.mutex);
+  const std::string key = text(key_, tf32 ? " tf32 " : " ", most);
+  if (auto known = dnn_.plans[key].lock()) return known;
+  auto made = first_plan(tf32, most);
+  if (made) dnn_.plans[key] = made;
+  else dnn_.plans.erase(key);
+  return made;
+}
+
+std::shared_ptr<CudnnPlan> CudnnGraph::first_plan(bool tf32, size_t most) {
   cudnnBackendDescriptor_t graph = make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   set(graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn_.handle);
   set(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<int64_t>(operations_.size()), operations_.data());

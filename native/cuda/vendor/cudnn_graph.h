@@ -12,8 +12,10 @@ namespace graft::cuda {
 class CudnnPlan {
  public:
   static constexpr size_t kAlignment = 256;  // of the workspace, bytes
-  CudnnPlan(const Cudnn& dnn, cudnnBackendDescriptor_t plan, size_t workspace) : dnn_(dnn), plan_(plan), workspace_(workspace) {}
-  ~CudnnPlan() { dnn_.destroy_descriptor(plan_); }
+  // Owns the plan and the descriptors that it was made of.
+  CudnnPlan(const Cudnn& dnn, cudnnBackendDescriptor_t plan, size_t workspace, std::vector<cudnnBackendDescriptor_t> parts)
+      : dnn_(dnn), plan_(plan), workspace_(workspace), parts_(std::move(parts)) {}
+  ~CudnnPlan();
   CudnnPlan(const CudnnPlan&) = delete;
   CudnnPlan& operator=(const CudnnPlan&) = delete;
 
@@ -26,6 +28,7 @@ class CudnnPlan {
   const Cudnn& dnn_;
   cudnnBackendDescriptor_t plan_;
   size_t workspace_;
+  std::vector<cudnnBackendDescriptor_t> parts_;
 };
 
 class CudnnGraph {
@@ -49,17 +52,18 @@ class CudnnGraph {
   // What one operation hands to another, F32, in no memory.
   Tensor between(const Dimensions& dimensions);
 
-  // y = conv(x, w), dx and dw of it, each added to what is there where `accumulate` says so. Groups follow from the channels of x and w.
+  // y = conv(x, w), and its gradients dx and dw, each plus `keep` times what is there. Groups follow from the channels of x and w.
   void forward(const Window& window, Tensor x, Tensor w, Tensor y);
-  void data_gradient(const Window& window, Tensor dy, Tensor w, Tensor dx, bool accumulate);
-  void filter_gradient(const Window& window, Tensor x, Tensor dy, Tensor dw, bool accumulate);
+  void data_gradient(const Window& window, Tensor dy, Tensor w, Tensor dx, float keep);
+  void filter_gradient(const Window& window, Tensor x, Tensor dy, Tensor dw, float keep);
   // y = x + b, where a dimension of 1 in b is spread.
   void add(Tensor x, Tensor b, Tensor y);
   void relu(Tensor x, Tensor y);
 
   // The first way that cuDNN's heuristics name which is repeatable bit by bit, sums in F32, rounds F32 factors only where `tf32` permits it,
-  // and takes no more than `most` bytes of workspace. Null where there is none; `reason` says what the last one failed at.
-  std::unique_ptr<CudnnPlan> plan(bool tf32, size_t most);
+  // and takes no more than `most` bytes of workspace. Equal graphs have one plan. Null where there is none; `reason` says what the last one
+  // failed at. To be called once.
+  std::shared_ptr<CudnnPlan> plan(bool tf32, size_t most);
   const std::string& reason() const { return reason_; }
 
  private:
@@ -72,7 +76,8 @@ class CudnnGraph {
   void operation(cudnnBackendDescriptorType_t type, const std::vector<std::pair<cudnnBackendAttributeName_t, cudnnBackendDescriptor_t>>& parts,
                  const std::vector<std::pair<cudnnBackendAttributeName_t, float>>& factors);
   void pointwise(cudnnPointwiseMode_t mode, Tensor x, Tensor b, Tensor y);
-  std::unique_ptr<CudnnPlan> plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most);
+  std::shared_ptr<CudnnPlan> first_plan(bool tf32, size_t most);
+  std::shared_ptr<CudnnPlan> plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most);
   bool repeatable(cudnnBackendDescriptor_t configuration, bool tf32);
 
   const Cudnn& dnn_;
@@ -80,6 +85,7 @@ class CudnnGraph {
   bool f32_ = false;     // factors are F32
   int64_t tensors_ = 0, between_ = 0;
   std::vector<cudnnBackendDescriptor_t> made_, operations_;
+  std::string key_;  // all attributes in the order of the calls; equal text = equal graph
   std::string reason_;
 };
 
