@@ -255,7 +255,8 @@ EXPORT graft::test::StubCudnn* graft_stub_cudnn() { return &stub; }
 EXPORT size_t cudnnGetVersion() { return stub.version; }
 EXPORT const char* cudnnGetErrorString(cudnnStatus_t status) { return status == CUDNN_STATUS_SUCCESS ? "success" : status == CUDNN_STATUS_BAD_PARAM ? "a wrong argument" : "the stub refuses"; }
 EXPORT cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
-  *handle = new cudnnContext;
+  static auto& contexts = *new std::vector<std::unique_ptr<cudnnContext>>;  // for as long as the process lives
+  *handle = contexts.emplace_back(std::make_unique<cudnnContext>()).get();
   return stub.starts ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_NOT_SUPPORTED;
 }
 EXPORT cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
