@@ -13,6 +13,7 @@ import dev.graft.data.Loader;
 import dev.graft.engine.Optimizer;
 import dev.graft.engine.Plan;
 import dev.graft.engine.PlanOptions;
+import dev.graft.engine.binding.global.Graft;
 import dev.graft.model.Network;
 import dev.graft.tune.BatchNormPolicy;
 import dev.graft.tune.Method;
@@ -29,7 +30,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** How runs end other than after their last epoch, what they warn of, and what the saved network is. */
+/** How runs end other than after their last epoch, what they warn of, what a step calls, and what the saved network is. */
 class TrainerEndsTest {
     @TempDir
     Path folder;
@@ -43,6 +44,23 @@ class TrainerEndsTest {
     @AfterEach
     void close() {
         task.close();
+    }
+
+    @Test
+    void aStepOfTheLoopIsOneNativeCall() {
+        List<Long> calls = new ArrayList<>();
+        TrainObserver counting = new TrainObserver() {
+            @Override
+            public void step(int epoch, int step, int steps, double loss, double rate) {
+                calls.add(epoch == 1 ? Graft.graft_calls() : -1);
+            }
+        };
+        TinyOptions options = new TinyOptions();
+        options.batch = 4;
+        task.train("full", options, "flip", counting, () -> false);
+        for (int step = 1; step < 5; step++) {
+            assertEquals(1, calls.get(step) - calls.get(step - 1), "native calls from step " + step + " to the next");
+        }
     }
 
     @Test
