@@ -28,7 +28,9 @@ import dev.graft.engine.Memory;
 import dev.graft.engine.Philox;
 import dev.graft.engine.StreamKernels;
 import java.util.ArrayList;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
 import org.bytedeco.cuda.cudart.CUevent_st;
 import org.bytedeco.cuda.cudart.CUstream_st;
 import org.bytedeco.cuda.nvml.nvmlDevice_st;
@@ -48,6 +50,7 @@ final class Gpu implements AutoCloseable {
     private final CUevent_st before = new CUevent_st();
     private final CUevent_st after = new CUevent_st();
     private final List<Pointer> held = new ArrayList<>();
+    private final Map<Memory, Pointer> pointers = new IdentityHashMap<>();
     private final Pointer flushed;
     private final long flushedBytes;
 
@@ -82,7 +85,18 @@ final class Gpu implements AutoCloseable {
 
     private Memory memory(Pointer pointer, long count, DType dtype) {
         check(cudaStreamSynchronize(stream));
-        return Memory.at(pointer.address(), count, dtype);
+        Memory memory = Memory.at(pointer.address(), count, dtype);
+        pointers.put(memory, pointer);
+        return memory;
+    }
+
+    /** The pointer to memory of this object's, for calls of the presets. */
+    Pointer pointer(Memory memory) {
+        return pointers.get(memory);
+    }
+
+    CUstream_st stream() {
+        return stream;
     }
 
     /** Zeros. */

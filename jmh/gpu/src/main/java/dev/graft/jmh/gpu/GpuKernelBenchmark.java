@@ -10,65 +10,30 @@ import dev.graft.engine.Optimizer;
 import dev.graft.engine.OptimizerStep;
 import dev.graft.engine.SoftmaxCrossEntropy;
 import dev.graft.engine.StreamKernels;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
-import java.util.Arrays;
-import java.util.Locale;
-import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.Benchmark;
-import org.openjdk.jmh.annotations.BenchmarkMode;
-import org.openjdk.jmh.annotations.Fork;
-import org.openjdk.jmh.annotations.Level;
-import org.openjdk.jmh.annotations.Measurement;
-import org.openjdk.jmh.annotations.Mode;
-import org.openjdk.jmh.annotations.OutputTimeUnit;
 import org.openjdk.jmh.annotations.Param;
-import org.openjdk.jmh.annotations.Scope;
-import org.openjdk.jmh.annotations.Setup;
-import org.openjdk.jmh.annotations.State;
-import org.openjdk.jmh.annotations.TearDown;
-import org.openjdk.jmh.annotations.Warmup;
 
-/**
- * The direct kernels on GPU 0. JMH's own figure is the time until the device has done a call; what the device itself spends on it,
- * by its events, is printed after every iteration and appended to the file that the system property {@code graft.gpu.csv}
- * names: kernel, L2, median and least microseconds, calls, clocks before and after in MHz (multiprocessors, memory),
- * versions of driver and runtime.
- */
-@State(Scope.Thread)
-@BenchmarkMode(Mode.AverageTime)
-@OutputTimeUnit(TimeUnit.MICROSECONDS)
-@Warmup(iterations = 3, time = 1)
-@Measurement(iterations = 5, time = 2)
-@Fork(1)
-public class GpuKernelBenchmark {
+/** The direct kernels; {@link VendorBenchmark} has NVIDIA's for the same sizes. */
+public class GpuKernelBenchmark extends DeviceTimed {
     /** What is called. */
     @Param({"matmul 4096x4096x4096", "matmul 8192x8192x8192", "matmul 25216x2304x768", "matmul 25216x768x768", "matmul 25216x3072x768",
         "matmul+bias+gelu 4096x4096x4096", "matmul f32 2048x2048x2048", "lora 8192x768x768 r8", "lora 8192x4096x4096 r64",
         "softmax_ce 8192x50257", "linear_ce 8192x768x50257", "merge 8192x8192 r16", "adamw 100000000", "adamw masked blocks 100000000"})
     public String kernel;
 
-    /** warm: as the call before left it; cold: full of other bytes. */
-    @Param({"warm", "cold"})
-    public String l2;
-
     private Gpu gpu;
-    private Runnable call;
-    private double[] microseconds = new double[1024];
-    private int calls;
-    private String clocks;
 
-    @Setup(Level.Trial)
-    public void open() {
-        gpu = new Gpu();
-        String[] words = kernel.split(" ");
-        int[] sizes = Arrays.stream(words).filter(w -> w.matches("\\d+(x\\d+)*")).flatMap(w -> Arrays.stream(w.split("x")))
-                .mapToInt(Integer::parseInt).toArray();
+    @Override
+    String kernel() {
+        return kernel;
+    }
+
+    @Override
+    Runnable prepare(Gpu on, int[] sizes) {
+        gpu = on;
         int rank = kernel.contains(" r") ? Integer.parseInt(kernel.substring(kernel.lastIndexOf(" r") + 2)) : 0;
-        call = switch (words[0]) {
-            case "matmul", "matmul+bias+gelu" -> matmul(sizes, words[0].contains("gelu"), kernel.contains("f32") ? DType.F32 : DType.BF16);
+        String word = kernel.substring(0, kernel.indexOf(' '));
+        return switch (word) {
+            case "matmul", "matmul+bias+gelu" -> matmul(sizes, word.contains("gelu"), kernel.contains("f32") ? DType.F32 : DType.BF16);
             case "lora" -> lora(sizes, rank);
             case "softmax_ce" -> crossEntropy(sizes);
             case "linear_ce" -> linearCrossEntropy(sizes);
@@ -144,37 +109,5 @@ public class GpuKernelBenchmark {
                 .moments(gpu.zeros(count, DType.F32), gpu.zeros(count, DType.F32));
         OptimizerStep step = masked ? plain.mask(gpu.blockMask(count)) : plain;
         return () -> gpu.kernels.optimizerStep(step, weight, gradient, null);
-    }
-
-    @Setup(Level.Iteration)
-    public void begin() {
-        calls = 0;
-        clocks = Gpu.clocks();
-    }
-
-    @Benchmark
-    public void call() {
-        if (calls == microseconds.length) {
-            microseconds = Arrays.copyOf(microseconds, 2 * calls);
-        }
-        microseconds[calls++] = gpu.microseconds(call, l2.equals("cold"));
-    }
-
-    @TearDown(Level.Iteration)
-    public void tell() throws IOException {
-        double[] sorted = Arrays.copyOf(microseconds, calls);
-        Arrays.sort(sorted);
-        String line = String.format(Locale.ROOT, "%s,%s,%.2f,%.2f,%d,%s,%s,%s%n", kernel, l2, sorted[calls / 2], sorted[0], calls, clocks,
-                Gpu.clocks(), Gpu.versions());
-        System.out.print("device: " + line);
-        String file = System.getProperty("graft.gpu.csv");
-        if (file != null) {
-            Files.writeString(Path.of(file), line, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-        }
-    }
-
-    @TearDown(Level.Trial)
-    public void close() {
-        gpu.close();
     }
 }
