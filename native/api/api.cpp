@@ -231,7 +231,7 @@ int32_t graft_plan_compile(graft_device* device, graft_graph* graph, graft_param
 void graft_plan_close(graft_plan* plan) { delete plan; }
 
 int32_t graft_plan_precision(graft_plan* plan, int32_t* precision) {
-  return guard([&] { *precision = static_cast<int32_t>(checked(plan, "plan").plan->options().compute); });
+  return guard([&] { *there(precision, "precision") = static_cast<int32_t>(checked(plan, "plan").plan->options().compute); });
 }
 
 int32_t graft_plan_describe(graft_plan* plan, char* text, int64_t capacity, int64_t* needed) {

@@ -44,7 +44,13 @@ class Compiler {
       std::unique_lock<std::shared_mutex> hold(params_.lock());
       const size_t limit = o.limit > 0 ? static_cast<size_t>(o.limit) : column_.available_bytes();
       check_memory(plan_->memory_, use_, params_, limit, o.batch);
-      take_from_store();
+      try {
+        take_from_store();
+      } catch (const Error& e) {
+        const PlanMemory& m = plan_->memory_;
+        if (e.status() != GRAFT_OUT_OF_MEMORY) throw;
+        throw with_groups(e, m, o.batch, column_.available_bytes(), m.packed_new + m.trained_new + m.step_block + m.resident);
+      }
       PlacedSteps placed = place_steps(draft, layout, plan_->trainables_.get());
       plan_->steps_ = std::move(placed.steps);
       plan_->inputs_ = std::move(placed.inputs);

@@ -47,6 +47,7 @@ struct PlanMemory {
   size_t packed = 0;         // forms of constant parameters that this plan borrows
   size_t packed_new = 0;     // of these, what no other plan had built
   size_t trained = 0, gradients = 0, moments = 0, anchor = 0;
+  size_t trained_new = 0;    // of these four, what this plan takes anew; counted before they are
   size_t plain = 0;          // statistics and masked tensors held plain
   size_t step_block = 0;
   size_t resident = 0;       // inputs that stay, in memory of each session
@@ -54,9 +55,9 @@ struct PlanMemory {
   size_t total() const { return arena + packed + trained + gradients + moments + anchor + plain + step_block + resident + feeds; }
 };
 
-// A refusal of memory after check_memory() let the plan pass, as somebody else has taken it since: told with the plan's groups. Other
-// errors stay.
-Error with_groups(const Error& refused, const PlanMemory& memory, int batch);
+// A refusal of memory after check_memory() let the plan pass, as somebody else has taken it since: told with the plan's groups and the
+// batch that would fit into the `free` bytes, of which `fixed` are needed whatever the batch. Other errors stay.
+Error with_groups(const Error& refused, const PlanMemory& memory, int batch, size_t free, size_t fixed);
 
 class Plan {
  public:

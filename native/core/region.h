@@ -18,7 +18,7 @@ struct Region {
   // The caller's fault unless `needed` elements lie there.
   const Region& holds(int64_t needed) const {
     require(address != 0, name, ": the address is null; ", needed, " elements of ", name_of(type), " are needed");
-    require(address > 0 && address % static_cast<int64_t>(size_of(type)) == 0, name, ": address ", address, " is no place for ", name_of(type));
+    require(address > 0 && address < int64_t{1} << 62 && address % static_cast<int64_t>(size_of(type)) == 0, name, ": address ", address, " is no place for ", name_of(type));
     require(count >= needed && count <= kMostElements, name, ": ", needed, " elements of ", name_of(type), " are needed, ", count, " came");
     return *this;
   }

@@ -8,8 +8,8 @@
 
 namespace graft {
 
-Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspace)
-    : plan_(std::move(plan)), workspace_(std::move(workspace)), block_memory_(*plan_->device().column, StepBlock::bytes(plan_->sizes())),
+Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspace) try
+    : plan_(plan), workspace_(std::move(workspace)), block_memory_(*plan_->device().column, StepBlock::bytes(plan_->sizes())),
       mirror_(*plan_->device().column, StepBlock::bytes(plan_->sizes())), host_(StepBlock::at(mirror_.data(), plan_->sizes())),
       block_(StepBlock::at(block_memory_.address(), plan_->sizes())) {
   require(&workspace_->device() == &plan_->device(), "the workspace belongs to another device than the plan");
@@ -28,15 +28,14 @@ Session::Session(std::shared_ptr<Plan> plan, std::shared_ptr<Workspace> workspac
   }
   bound_plain_.resize(plan_->tracked().size());
   Column& column = *plan_->device().column;
-  try {
-    workspace_->reserve(plan_->arena_bytes());
-    resident_ = Buffer(column, plan_->memory().resident);
-    if (column.enqueues())
-      for (const auto& [name, input] : plan_->inputs())
-        if (input.place.space == Place::Space::Workspace) inlets_.push_back({&input, column.feed(input.type.bytes())});
-  } catch (const Error& e) {
-    throw with_groups(e, plan_->memory(), plan_->sizes().batch);
-  }
+  workspace_->reserve(plan_->arena_bytes());
+  resident_ = Buffer(column, plan_->memory().resident);
+  if (column.enqueues())
+    for (const auto& [name, input] : plan_->inputs())
+      if (input.place.space == Place::Space::Workspace) inlets_.push_back({&input, column.feed(input.type.bytes())});
+} catch (const Error& e) {
+  if (e.status() != GRAFT_OUT_OF_MEMORY) throw;
+  throw with_groups(e, plan->memory(), plan->sizes().batch, plan->device().column->available_bytes(), plan->memory().step_block + plan->memory().resident);
 }
 
 void* Session::address(const Operand& x) const {

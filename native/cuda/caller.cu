@@ -48,6 +48,7 @@ cudaStream_t CallerStreams::checked(int64_t stream) const {
   if (stream >= 0 && stream <= 2) return handle;  // the default streams, which are those of the current device
   int device = -1;
   const cudaError_t status = cudaStreamGetDevice(handle, &device);
+  if (poisons(status)) check(status, "asking about a stream");
   if (status != cudaSuccess) cudaGetLastError();
   require(status == cudaSuccess, "stream: ", stream, " is no stream of CUDA, or was destroyed: ", cudaGetErrorString(status));
   require(device == device_.number, "stream: ", stream, " is a stream of GPU ", device, "; one of GPU ", device_.number, " is needed");

@@ -55,7 +55,7 @@ inline bool poisons(cudaError_t status) {
 inline void check(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // it would be told again after the next launch
-  throw Error(GRAFT_INTERNAL, text("CUDA, ", doing, ": ", cudaGetErrorString(status),
+  throw Error(status == cudaErrorMemoryAllocation ? GRAFT_OUT_OF_MEMORY : GRAFT_INTERNAL, text("CUDA, ", doing, ": ", cudaGetErrorString(status),
                                    poisons(status) ? "; the device takes no more work from this process" : ""));
 }
 

@@ -86,6 +86,15 @@ void refusals(Harness& harness, const Machine& gpu) {
   refuses("c: address " + std::to_string(at + 33) + " is no place", small_product(gpu, at, at + 16, at + 33, 0));
   refuses("c overlaps b", small_product(gpu, at, at + 16, at + 28, 0));
   refuses("stream: " + std::to_string(dead) + " is no stream of CUDA, or was destroyed", small_product(gpu, at, at + 16, at + 32, dead));
+  const int64_t foreign = make_stream();
+  emulated::move_to(reinterpret_cast<cudaStream_t>(foreign), 1);
+  refuses("stream: " + std::to_string(foreign) + " is a stream of GPU 1; one of GPU 0 is needed", small_product(gpu, at, at + 16, at + 32, foreign));
+  refuses("2147483647 times 2147483648 elements are more than 2^40",
+          graft_matmul(gpu.device, 0, 0, 0, 1, 1, int64_t{1} << 31, 1, 1, 0, 0, at, 4, int64_t{1} << 31, 0, at, 4, 1, 1, at, 4, 1, 1, 0, 0, 0, 0));
+  refuses("a: address 9223372036854775804 is no place for f32", small_product(gpu, INT64_MAX - 3, at + 16, at + 32, 0));
+  refuses("bias: the address is null", graft_matmul(gpu.device, 0, 0, 0, 1, 1, 2, 2, 2, 0, 0, at, 4, 2, 4, at + 16, 4, 2, 4, at + 32, 4, 2, 4, 0, 2, 0, 0));
+  refuses("weight: address " + std::to_string(at + 2) + " is no place", graft_low_rank_merge(gpu.device, 0, GRAFT_F32, 2, 2, 1, 1, 1, 2, starts, at + 2, 4, at + 24, 2, at + 32, 2));
+  refuses("weight overlaps a", graft_low_rank_merge(gpu.device, 0, GRAFT_F32, 2, 2, 1, 1, 1, 2, starts, at, 4, at + 12, 2, at + 32, 2));
   refuses("m is 1099511627777; expected", graft_matmul(gpu.device, 0, 0, 0, 1, 1, (int64_t{1} << 40) + 1, 1, 1, 0, 0, at, 4, 1, 1, at, 4, 1, 1, at, 4, 1, 1, 0, 0, 0, 0));
   refuses("weight: at address", graft_low_rank_merge(gpu.device, 0, GRAFT_F32, 2, 2, 1, 1, 1, 2, starts, in_host, 4, at, 2, at + 16, 2));
   refuses("results: at address", graft_softmax_cross_entropy(gpu.device, 0, GRAFT_F32, 2, 2, 0, -100, 1, 0, at, 4, GRAFT_I32, at + 16, 2, 0, 0, 0, 0, in_host, 2));
@@ -129,6 +138,38 @@ void any_address(Harness& harness, const Machine& gpu) {
   });
 }
 
+// Sizes for which int, a grid or a rank of the usual is too small.
+void large(Harness& harness, const Machine& reference, const Machine& gpu) {
+  harness.test("more blocks than a grid has are refused before the launch", [&] {
+    for (cuda::LaunchShape shape : {cuda::LaunchShape{int64_t{1} << 31, 32}, cuda::LaunchShape{1, 32, 0, nullptr, 65536}, cuda::LaunchShape{1, 32, 0, nullptr, 1, 65536}})
+      harness.expect_error("blocks is more than CUDA takes: the operands are too large", [&] { cuda::launch(+[](int) {}, shape, 0); });
+  });
+  for (int64_t adapters : {0, 2})
+    for (int32_t type : {GRAFT_F32, GRAFT_BF16})
+      harness.test(text("an update of rank 300, ", adapters, " adapters, type ", type), [&] {
+        // sums of 300 products; in bf16 t is rounded, or its neighbour
+        const double tolerance = type == GRAFT_F32 ? 2e-5 : 0x1p-7, scale = type == GRAFT_F32 ? 8 : 40;
+        harness.expect_close("result", low_rank(reference, harness.seed(), type, 5, 9, 12, 300, adapters), low_rank(gpu, harness.seed(), type, 5, 9, 12, 300, adapters), tolerance, scale);
+      });
+}
+
+// A device that faulted is named to whoever calls next, and the process lives.
+void poisoned(Harness& harness, const Machine& gpu) {
+  TensorType type{DType::F32, {16}};
+  test::Buffer memory(*gpu.column, type, std::vector<double>(16, 1));
+  const int64_t at = reinterpret_cast<int64_t>(memory.address());
+  harness.test("after a fault a call says that the device takes no more work", [&] {
+    emulated::fault_at(1);
+    small_product(gpu, at, at + 16, at + 32, gpu.stream);
+    const int32_t status = small_product(gpu, at, at + 16, at + 32, gpu.stream);
+    const std::string message = graft_last_error();
+    emulated::heal();
+    harness.expect(status == GRAFT_INTERNAL && message.find("the device takes no more work from this process") != std::string::npos && message.find('\n') == std::string::npos,
+                   "status ", status, ": ", message);
+    done(small_product(gpu, at, at + 16, at + 32, gpu.stream));
+  });
+}
+
 // What only the device sees does not reach the caller as an error: the result is no number.
 void wrong_numbers(Harness& harness, const Machine& gpu) {
   harness.test("a label that is no class makes the loss NaN", [&] {
@@ -156,6 +197,8 @@ int main(int argc, char** argv) {
   refusals(harness, gpu);
   any_address(harness, gpu);
   wrong_numbers(harness, gpu);
+  large(harness, reference, gpu);
+  poisoned(harness, gpu);
   graft_device_close(reference.device);
   return harness.finish();
 }

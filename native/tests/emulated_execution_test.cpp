@@ -265,7 +265,10 @@ void memory(Harness& harness) {
     const size_t taken = net.device->column->available_bytes() - (1 << 20);
     void* p = net.device->column->allocate(taken);
     harness.expect_error(" are free, less than when the plan was compiled; at batch 64 it takes", [&] { Session(plan, std::make_shared<Workspace>(net.device)); });
+    harness.expect_error("; in 1 MiB a batch of about ", [&] { Session(plan, std::make_shared<Workspace>(net.device)); });
     harness.expect_error("MiB: arena ", [&] { Session(plan, std::make_shared<Workspace>(net.device)); });
+    harness.expect_error(" and 1 MiB are available: arena ", [&] { net.compile("batch 64\nkeep r"); });
+    harness.expect_error("; at batch 64, a batch of about ", [&] { net.compile("batch 64\nkeep r"); });
     net.device->column->release(p, taken);
     Session(plan, std::make_shared<Workspace>(net.device)).run(GRAFT_FORWARD);
   });
@@ -293,6 +296,67 @@ void growth(Harness& harness) {
       harness.expect(std::isfinite(bench.loss()), "the loss is ", bench.loss());
       column.release(p, taken);
     });
+}
+
+// Everything that compiling, a session and its runs allocate is refused once, one allocation after the other.
+void refused(Harness& harness) {
+  harness.test("any allocation that is refused is an error of memory, and the next attempt works", [&] {
+    std::vector<float> expected;
+    int refusals = 0, with_groups = 0;
+    for (int64_t n = 0;; n++) {
+      Net net(cuda());
+      network(net);
+      auto device = net.device;
+      const auto attempt = [&] {
+        Bench bench(net, kPlain);
+        for (int i = 0; i < 4; i++) bench.run(GRAFT_STEP);
+        bench.session.run(GRAFT_FORWARD);
+        return net.read("c.weight");
+      };
+      std::vector<float> got;
+      emulated::refuse(n);
+      try {
+        got = attempt();
+      } catch (const Error& e) {
+        const std::string message = e.what();
+        harness.expect(e.status() == GRAFT_OUT_OF_MEMORY, "allocation ", n, ": status ", e.status(), ": ", message);
+        harness.expect(message.find('\n') == std::string::npos, "allocation ", n, ": more than a line: ", message);
+        with_groups += message.find("it takes ") != std::string::npos && message.find(": arena ") != std::string::npos && message.find(" fit") != std::string::npos;
+      }
+      const bool was = emulated::refuse(0);
+      if (n == 0) {
+        expected = got;
+        continue;
+      }
+      harness.expect(was == got.empty(), "allocation ", n, was ? " was refused and nobody minded" : " failed unrefused");
+      if (!was) break;
+      refusals++;
+      Net fresh(device, 1);
+      if (n % 4 == 1) {  // the device, and what stood before on it, serve on
+        network(fresh);
+        Bench bench(fresh, kPlain);
+        for (int i = 0; i < 4; i++) bench.run(GRAFT_STEP);
+        harness.expect(fresh.read("c.weight") == expected, "after allocation ", n, " was refused a run gives other weights");
+      }
+    }
+    std::printf("%d allocations refused, %d told with the plan's groups\n", refusals, with_groups);
+    harness.expect(with_groups >= 5, "only ", with_groups, " refusals are told with groups");
+  });
+  harness.test("a workspace whose memory another took says so to who is bound to it, and serves again when there is some", [&] {
+    Net net(cuda());
+    int x = net.input("x", {64, 1 << 14});
+    net.graph.output("y", net.linear("fc", net.node("relu", "r", {x}), 3));
+    auto workspace = std::make_shared<Workspace>(net.device);
+    Session session(net.compile("batch 64"), workspace);
+    session.run(GRAFT_FORWARD);
+    const size_t bytes = workspace->bytes();
+    emulated::refuse(1, 3);
+    harness.expect_error("refused", [&] { workspace->reserve(2 * bytes); });
+    emulated::refuse(0);
+    harness.expect_error("the workspace lost its memory", [&] { session.run(GRAFT_FORWARD); });
+    workspace->reserve(bytes);
+    session.run(GRAFT_FORWARD);
+  });
 }
 
 void calls(Harness& harness) {
@@ -389,6 +453,7 @@ int main(int argc, char** argv) {
   left_out(harness);
   memory(harness);
   growth(harness);
+  refused(harness);
   calls(harness);
   faults(harness);
   return harness.finish();

@@ -74,6 +74,17 @@ int main(int argc, char** argv) {
   refuses("device describe: null", "device is null", graft_device_describe(nullptr, text, 64, &needed));
   refuses("describe: needed null", "needed is null", graft_device_describe(w.device, text, 64, nullptr));
 
+  refuses("choose: null device", "device is null", graft_device_choose(nullptr, "matmul", "own"));
+  refuses("choose: null key", "key is null", graft_device_choose(w.device, nullptr, "own"));
+  refuses("choose: null value", "value is null", graft_device_choose(w.device, "matmul", nullptr));
+  refuses("choose: unknown key", "products have no setting matmull; nearest is matmul", graft_device_choose(w.device, "matmull", "own"));
+  refuses("choose: unknown word", "graft.matmul: expected own, vendor or auto, got mine", graft_device_choose(w.device, "matmul", "mine"));
+  harness.test("choose: every word, on a column that has no choice", [&] {
+    for (const char* word : {"own", "vendor", "auto"}) harness.expect(graft_device_choose(w.device, "matmul", word) == GRAFT_OK, graft_last_error());
+    for (const char* word : {"exact", "tf32", "bf16x3", "bf16x6"}) harness.expect(graft_device_choose(w.device, "f32_products", word) == GRAFT_OK, graft_last_error());
+    harness.expect(graft_device_choose(w.device, "tuning", "") == GRAFT_OK, graft_last_error());
+  });
+
   refuses("params: device null", "device is null", graft_params_create(nullptr, &w.params));
   refuses("params: out null", "out is null", graft_params_create(w.device, nullptr));
   refuses("declare: null params", "params is null", graft_params_declare(nullptr, "v", 2, dims, 0, "head"));
@@ -123,6 +134,7 @@ int main(int argc, char** argv) {
   refuses("compile: null params", "params is null", graft_plan_compile(w.device, w.graph, nullptr, "", &plan));
   refuses("compile: null options", "options is null", graft_plan_compile(w.device, w.graph, w.params, nullptr, &plan));
   refuses("compile: null out", "out is null", graft_plan_compile(w.device, w.graph, w.params, "batch 2", nullptr));
+  refuses("plan precision: null", "precision is null", graft_plan_precision(w.plan, nullptr));
   refuses("plan describe: null", "plan is null", graft_plan_describe(nullptr, text, 64, &needed));
   refuses("plan memory: null", "plan is null", graft_plan_memory(nullptr, text, 64, &needed));
   refuses("workspace: null out", "out is null", graft_workspace_create(w.device, nullptr));

@@ -5,8 +5,10 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "driver.h"
+#include "emulated/streams.h"
 #include "emulated/streams_state.h"
 
 using namespace graft::emulated;
@@ -18,6 +20,8 @@ constexpr size_t kMemory = size_t{8} << 30;  // of the emulated device
 using Blocks = std::map<const char*, size_t>;  // address -> bytes
 Blocks blocks, pinned;
 size_t held = 0;
+int64_t until_refusal = 0, refusals = 0;  // allocations until one is refused, and how many are
+bool was_refused = false;
 
 // Whether the bytes lie within one of the blocks.
 bool within(const Blocks& all, const void* address, size_t bytes) {
@@ -29,6 +33,12 @@ bool within(const Blocks& all, const void* address, size_t bytes) {
 }
 
 cudaError_t take(void** address, size_t bytes) {
+  if (until_refusal > 0) until_refusal--;
+  if (until_refusal == 0 && refusals > 0) {
+    refusals--;
+    was_refused = true;
+    return cudaErrorMemoryAllocation;
+  }
   if (bytes > kMemory - held) return cudaErrorMemoryAllocation;
   // The granularity of cudaMalloc; the size is not rounded, so that a sanitizer sees the end.
   if (posix_memalign(address, 256, bytes ? bytes : 1) != 0) return cudaErrorMemoryAllocation;
@@ -48,6 +58,13 @@ bool give_back(void* address) {
 }
 
 }  // namespace
+
+bool graft::emulated::refuse(int64_t allocation, int64_t count) {
+  std::lock_guard<std::recursive_mutex> guard(state().lock);
+  until_refusal = allocation;
+  refusals = allocation > 0 ? count : 0;
+  return std::exchange(was_refused, false);
+}
 
 const char* cudaGetErrorString(cudaError_t status) {
   switch (status) {

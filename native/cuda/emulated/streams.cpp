@@ -122,6 +122,10 @@ void make_lazy(uint64_t streams) {
   state().lazy = streams;
   state().created = 0;
 }
+void move_to(EmulatedStream* stream, int device) {
+  std::lock_guard<std::recursive_mutex> guard(state().lock);
+  stream->device = device;
+}
 int64_t host_calls() {
   std::lock_guard<std::recursive_mutex> guard(state().lock);
   return state().calls;
@@ -177,8 +181,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaStreamGetDevice(cudaStream_t stream, int* device) {
   GRAFT_ENTER(true);
-  *device = 0;
-  return usable(stream) ? cudaSuccess : cudaErrorInvalidResourceHandle;
+  if (!usable(stream)) return cudaErrorInvalidResourceHandle;
+  *device = stream ? stream->device : 0;
+  return cudaSuccess;
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned flags) {

@@ -20,6 +20,9 @@ void enqueue(EmulatedStream* stream, std::function<void()> kernel);
 // Of the streams created from now on, number k of each 64 is lazy where bit k is set.
 void make_lazy(uint64_t streams);
 
+// From now on the stream is one of GPU `device`, as calls that ask are told.
+void move_to(EmulatedStream* stream, int device);
+
 // Calls of the runtime in this process so far, kernel launches among them.
 int64_t host_calls();
 // Pieces of work that were enqueued on a stream so far (null: the default stream), and how often a host thread waited for any.
@@ -29,5 +32,9 @@ int64_t waits();
 // From now on the device answers as after a fault in the kernel that runs as number `kernel` (1: the next), until heal().
 void fault_at(int64_t kernel);
 void heal();
+
+// The device refuses `count` allocations, of which the first comes as number `allocation` (1: the next); 0: none any more. Whether one was
+// refused since the last call.
+bool refuse(int64_t allocation, int64_t count = 1);
 
 }  // namespace graft::emulated

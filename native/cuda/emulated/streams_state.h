@@ -45,6 +45,7 @@ struct EmulatedStream {
   std::unique_ptr<EmulatedGraph> capture;
   bool lazy = false, destroyed = false;
   int64_t work = 0;
+  int device = 0;
 };
 struct EmulatedEvent {
   std::shared_ptr<graft::emulated::EventProgress> progress;
