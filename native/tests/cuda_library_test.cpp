@@ -137,6 +137,28 @@ void drivers(Harness& harness, StubDriver& stub) {
   });
 }
 
+// NVIDIA's libraries are told with version and path, or with where they were sought, whether there is a GPU or not.
+void vendors(Harness& harness) {
+  const auto has = [&](const std::string& part) {
+    const std::string json = described();
+    harness.expect(json.find(part) != std::string::npos, "expected: ", part, ", got: ", json);
+  };
+  if (described().find("\"version\":") != std::string::npos) {
+    std::printf("this machine has libraries of NVIDIA: what is said without them is not tested\n");
+    return;
+  }
+  harness.test("libraries that are not there", [&] {
+    has(R"("libraries":[{"name":"cublaslt","reason":"no cuBLASLt: libcublasLt.so.13 or libcublasLt.so.12 is not found: not loaded by this process, not on the library path, in )");
+    has(R"({"name":"cudnn","reason":"no cuDNN: libcudnn.so.9)");
+  });
+  harness.test("libraries in a folder that the caller names", [&] {
+    setenv("GRAFT_LIBRARY_PATH", STUB_CUBLASLT ":" STUB_CUDNN, 1);
+    has(text(R"({"name":"cublaslt","version":"13.1.0","path":")", STUB_CUBLASLT, R"(/libcublasLt.so.13"})"));
+    has(text(R"({"name":"cudnn","version":"9.19.1","path":")", STUB_CUDNN, R"(/libcudnn.so.9"})"));
+    unsetenv("GRAFT_LIBRARY_PATH");
+  });
+}
+
 void libraries(Harness& harness, const std::string& folder) {
   const std::string library = folder + "/" + kCudaLibrary;
   const auto says = [&](const std::string& part) {
@@ -183,6 +205,7 @@ int main(int argc, char** argv) {
 #ifdef GRAFT_HAS_CUDA
   if (has_driver()) std::printf("this machine has a driver: what is said without one is not tested\n");
   else no_driver(harness);
+  vendors(harness);
   char folder[] = "/tmp/graft-cuda-XXXXXX";
   ensure(mkdtemp(folder), "no temporary folder");
   libraries(harness, folder);
