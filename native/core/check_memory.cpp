@@ -36,7 +36,7 @@ void check_memory(PlanMemory& memory, const StoreUse& use, const Params& params,
 
   throw Error(GRAFT_OUT_OF_MEMORY, text("the plan needs ", mib(needed), " and ", mib(limit), " are available: arena ", mib(memory.arena),
               ", packed weights ", mib(memory.packed_new), ", weights, gradients and moments of what is trained ", mib(trained_new), ", other ",
-              mib(other), "; at batch ", batch, ", ", fitting(limit, fixed, memory.arena, batch)));
+              mib(other), "; at batch ", batch, ", ", fitting(limit, fixed - memory.feeds, memory.arena + memory.feeds, batch)));
 }
 
 Error with_groups(const Error& refused, const PlanMemory& m, int batch, size_t free, size_t fixed) {
