@@ -2,32 +2,13 @@
 // A block takes eight rows of one head, a warp each, and walks over the other side in tiles of 32 that lie in shared memory: a lane
 // works out one score, then the lanes share out the head's elements. Forward and dq walk over keys, dk and dv over queries.
 // Formulas stand in reference/attention.cpp.
+#include "attention/heads.cuh"
+#include "matmul/choice.h"
 #include "reduce.cuh"
 
 namespace graft::cuda {
 
 constexpr int kRows = 8, kTileKeys = 32, kMostHead = 256, kEachLane = kMostHead / 32;
-
-// Where the elements of one head lie.
-struct Part {
-  int64_t start, row, tokens;
-  __device__ int64_t at(int64_t sample, int64_t head, int64_t token, int64_t size) const { return start + (sample * tokens + token) * row + head * size; }
-};
-
-struct Heads {
-  int64_t batch, heads;
-  int size;
-  Part q, k, v, o;
-  float scale;
-  bool causal;
-  const int32_t* keys = nullptr;  // per sample; null: all
-  // How many keys query i of a sample counts.
-  __device__ int64_t counted(int64_t sample, int64_t i) const {
-    int64_t n = k.tokens;
-    if (keys) n = keys[sample] < 0 ? 0 : keys[sample] < n ? keys[sample] : n;
-    return causal && i + 1 < n ? i + 1 : n;
-  }
-};
 
 // The block's rows of one head: blockIdx.x = (sample * heads + head) * groups + group.
 struct Rows {
@@ -209,34 +190,9 @@ __global__ void __launch_bounds__(kThreads) attention_keys(Heads h, const T* q, 
 
 namespace {
 
-enum { kQuery, kKey, kValue, kKeys };
-
-Heads heads(const Request& r) {
-  const bool packed = !r.call().has(kKey);
-  const Shape& o = r.outputs[0].shape;
-  const int64_t width = o[2], row = packed ? 3 * width : width, keys = packed ? o[1] : r.inputs[kKey].shape[1];
-  Heads h{};
-  h.batch = o[0];
-  h.heads = r.call().integer("heads");
-  h.size = static_cast<int>(width / h.heads);
-  h.q = {0, row, o[1]};
-  h.k = {packed ? width : 0, row, keys};
-  h.v = {packed ? 2 * width : 0, row, keys};
-  h.o = {0, width, o[1]};
-  const double scale = r.call().number("scale");
-  h.scale = static_cast<float>(scale > 0 ? scale : 1 / std::sqrt(static_cast<double>(h.size)));
-  h.causal = r.call().integer("causal") != 0;
-  return h;
-}
-
-template <class Kernel>
-void allow_shared(const Device& d, Kernel kernel, size_t bytes) {
-  if (bytes > (48 << 10)) check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(d.most_shared)), "asking for more shared memory");
-}
-
 template <class T>
 std::unique_ptr<Kernel> attention(const Device& d, const Request& r) {
-  const Heads shape = heads(r);
+  const Heads shape = heads_of(r);
   const bool packed = !r.call().has(kKey), padded = r.call().has(kKeys);
   const size_t shared = Memory::bytes(shape.size);
   const int64_t queries = shape.batch * shape.heads * ceil_div(shape.q.tokens, kRows), keys = shape.batch * shape.heads * ceil_div(shape.k.tokens, kRows);
@@ -271,9 +227,14 @@ std::unique_ptr<Kernel> make_attention(const Device& d, const Request& r) {
   if (!storable(type) || r.outputs[0].dtype != type || r.second_gradient || r.epilogue.any()) return nullptr;
   for (size_t i : {kKey, kValue})
     if (r.call().has(i) && r.inputs[i].dtype != type) return nullptr;
-  const Heads h = heads(r);
+  const Heads h = heads_of(r);
   if (h.size > kMostHead || Memory::bytes(h.size) > d.most_shared) return nullptr;
-  return type == DType::BF16 ? attention<Bf16>(d, r) : attention<float>(d, r);
+  std::unique_ptr<Kernel> simt = type == DType::BF16 ? attention<Bf16>(d, r) : attention<float>(d, r);
+  const bool admitted = admits_own(d, "attention");
+  if (admitted)
+    if (auto kernel = make_mma_attention(d, r, simt)) return kernel;
+  if (!admitted && type == DType::BF16) print_once("attention in bf16 is done by own:attention; graft.matmul=own lets in own:mma:attention, which no device like this one has checked");
+  return simt;
 }
 
 }  // namespace graft::cuda

@@ -48,6 +48,12 @@ __device__ __forceinline__ void multiply_tf32(float (&c)[4], const uint32_t (&a)
                : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
+// Two bf16 numbers, nearest to low and high, ties to even; low in the lower half.
+__device__ __forceinline__ uint32_t pair_of(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
 // The TF32 number nearest to v.
 __device__ __forceinline__ uint32_t tf32_of(float v) {
   uint32_t bits;

@@ -71,6 +71,9 @@ inline void multiply(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_
 inline void multiply_tf32(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1, GRAFT_PLACE) {
   multiply_all<1>(c, a, b0, b1, {file, line}, [](uint32_t bits, float* v) { v[0] = __uint_as_float(bits & 0xFFFFE000u); });
 }
+inline uint32_t pair_of(float low, float high) {
+  return __bfloat16_as_ushort(__float2bfloat16_rn(low)) | static_cast<uint32_t>(__bfloat16_as_ushort(__float2bfloat16_rn(high))) << 16;
+}
 // To nearest, halves away from zero; infinities and NaN stay what they are.
 inline uint32_t tf32_of(float v) {
   uint32_t bits;

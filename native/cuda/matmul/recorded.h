@@ -13,6 +13,7 @@ inline const std::vector<int>& recorded_on(const std::string& kernel) {
       {"wgmma", {}},
       {"mma", {}},
       {"parts", {}},
+      {"attention", {}},
   };
   static const std::vector<int> none;
   auto it = table.find(kernel);
