@@ -292,6 +292,8 @@ inline OpTest attention_test() {
   add("apart_padded", 3, 17, 7, 2, 3, {{"scale", 1}}, true);
   add("apart_causal_more_queries", 1, 19, 7, 1, 128, {{"causal", 1}}, false);
   add("apart_causal_more_keys_padded", 3, 7, 19, 1, 40, {{"causal", 1}}, true);
+  add("packed_causal_padded_70", 2, 70, 0, 2, 40, {{"causal", 1}}, true);
+  add("apart_padded_66", 2, 67, 66, 1, 96, {}, true);
   add("apart_1025_keys", 1, 3, 1025, 1, 9, {}, false);
   return t;
 }
