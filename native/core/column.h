@@ -66,6 +66,9 @@ struct Request {
   OpCall call() const { return OpCall{attributes, inputs}; }
 };
 
+inline GradMode mode_of(const Request& r, size_t input) { return input < r.modes.size() ? r.modes[input] : GradMode::Ignore; }
+inline bool wants(const Request& r, size_t input) { return mode_of(r, input) != GradMode::Ignore; }
+
 // Addresses of one run, all column memory. Pointers are null where the request has no such operand.
 struct Args {
   void* const* in;    // per input

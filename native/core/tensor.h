@@ -38,6 +38,7 @@ inline const char* name_of(DType t) {
 }
 
 inline bool is_float(DType t) { return t == DType::F32 || t == DType::BF16 || t == DType::F64 || t == DType::F16; }
+inline bool storable(DType t) { return t == DType::F32 || t == DType::BF16; }  // types that fast kernels take
 
 inline constexpr int kMaxRank = 8;
 inline constexpr int64_t kMostElements = int64_t{1} << 40;  // of one tensor

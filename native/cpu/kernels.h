@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 
+#include "cut.h"
 #include "dispatch.h"
 
 namespace graft::cpu {
@@ -59,29 +60,10 @@ inline std::unique_ptr<Kernel> own(const std::string& op, size_t scratch, std::f
   return std::make_unique<OwnKernel>(op, scratch, std::move(run));
 }
 
-inline bool storable(DType type) { return type == DType::F32 || type == DType::BF16; }
-inline GradMode mode_of(const Request& r, size_t input) { return input < r.modes.size() ? r.modes[input] : GradMode::Ignore; }
-inline bool wants(const Request& r, size_t input) { return mode_of(r, input) != GradMode::Ignore; }
 inline Tail tail_of(const Epilogue& e) { return {function_of(e.activation), e.slope}; }
 
 // Rows of `bytes` bytes between two tensors whose rows begin so many bytes apart; a null source clears.
 void move_rows(int64_t rows, int64_t bytes, const void* from, int64_t from_step, void* to, int64_t to_step);
 inline char* shifted(void* p, int64_t bytes) { return static_cast<char*>(p) + bytes; }
-
-// Cuts scratch memory into aligned pieces.
-class Cut {
- public:
-  explicit Cut(void* scratch) : at_(static_cast<char*>(scratch)) {}
-  template <class T>
-  T* take(int64_t count) {
-    char* p = at_;
-    at_ += aligned(sizeof(T) * static_cast<size_t>(count));
-    return reinterpret_cast<T*>(p);
-  }
-  void* rest() const { return at_; }
-
- private:
-  char* at_;
-};
 
 }  // namespace graft::cpu

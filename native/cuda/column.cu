@@ -21,14 +21,40 @@ using Maker = std::unique_ptr<Kernel> (*)(const Device&, const Request&);
 
 const std::map<std::string, Maker>& makers() {
   static const std::map<std::string, Maker> table = {
-      {"relu", make_unary},           {"relu6", make_unary},         {"leaky_relu", make_unary},     {"gelu", make_unary},
-      {"silu", make_unary},           {"sigmoid", make_unary},       {"scale", make_unary},          {"add", make_binary},
-      {"multiply", make_binary},      {"dropout", make_dropout},     {"embed_tokens", make_embed_tokens}, {"normalize_pictures", make_pictures},
-      {"max_pool", make_pool},        {"avg_pool", make_pool},       {"global_pool", make_pool},     {"reshape", make_movement},
-      {"transpose", make_movement},   {"concat", make_movement},     {"slice", make_movement},       {"pad", make_movement},
-      {"softmax", make_softmax},      {"layer_norm", make_layer_norm}, {"batch_norm", make_batch_norm}, {"linear", make_linear},
-      {"matmul", make_matmul},        {"lora_linear", make_lora_linear}, {"attention", make_attention}, {"conv2d", make_conv2d}, {"softmax_cross_entropy", make_cross_entropy}, {"linear_cross_entropy", make_linear_cross_entropy}, {"bce_with_logits", make_elementwise_loss},
-      {"mse", make_elementwise_loss}, {"mae", make_elementwise_loss}};
+      {"add", make_binary},
+      {"attention", make_attention},
+      {"avg_pool", make_pool},
+      {"batch_norm", make_batch_norm},
+      {"bce_with_logits", make_elementwise_loss},
+      {"concat", make_movement},
+      {"conv2d", make_conv2d},
+      {"dropout", make_dropout},
+      {"embed_tokens", make_embed_tokens},
+      {"gelu", make_unary},
+      {"global_pool", make_pool},
+      {"layer_norm", make_layer_norm},
+      {"leaky_relu", make_unary},
+      {"linear", make_linear},
+      {"linear_cross_entropy", make_linear_cross_entropy},
+      {"lora_linear", make_lora_linear},
+      {"mae", make_elementwise_loss},
+      {"matmul", make_matmul},
+      {"max_pool", make_pool},
+      {"mse", make_elementwise_loss},
+      {"multiply", make_binary},
+      {"normalize_pictures", make_pictures},
+      {"pad", make_movement},
+      {"relu", make_unary},
+      {"relu6", make_unary},
+      {"reshape", make_movement},
+      {"scale", make_unary},
+      {"sigmoid", make_unary},
+      {"silu", make_unary},
+      {"slice", make_movement},
+      {"softmax", make_softmax},
+      {"softmax_cross_entropy", make_cross_entropy},
+      {"transpose", make_movement},
+  };
   return table;
 }
 

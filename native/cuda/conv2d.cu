@@ -1,5 +1,6 @@
 // conv2d without a vendor library: implicit matrix products over the window, each group a matrix of the batch. Convolutions of one input
-// channel a group (depthwise) have kernels of their own: a thread an element, sums over positions for the weight.
+// channel a group (depthwise) have kernels of their own: a thread an element, sums over positions for the weight. What is a product of all
+// positions is left to linear.
 #include "product.cuh"
 #include "reduce.cuh"
 #include "vendor/cudnn.h"
@@ -212,6 +213,13 @@ Convolution convolution(const Request& r) {
   return z;
 }
 
+// 1 x 1 without stride, padding and groups: a product of all positions.
+bool every_position_alone(const Request& r) {
+  const Shape &x = r.inputs[kInput].shape, &w = r.inputs[kFilter].shape, &y = r.outputs[0].shape;
+  const OpCall call = r.call();
+  return w[1] == 1 && w[2] == 1 && call.integer("groups") == 1 && call.integer("stride_h") == 1 && call.integer("stride_w") == 1 && y[1] == x[1] && y[2] == x[2];
+}
+
 template <class T>
 std::unique_ptr<Kernel> forward(const Device& d, const Request& r) {
   const Convolution z = convolution(r);
@@ -257,6 +265,7 @@ std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
 }  // namespace
 
 std::unique_ptr<Kernel> make_conv2d(const Device& d, const Request& r) {
+  if (every_position_alone(r)) return make_linear(d, r);
   const DType type = r.inputs[kInput].dtype;
   if (!storable(type) || r.inputs[kFilter].dtype != type || r.outputs[0].dtype != type) return nullptr;
   if (r.pass == Pass::Backward && (r.second_gradient || r.epilogue.any())) return nullptr;

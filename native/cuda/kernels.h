@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "column.h"
+#include "cut.h"
 #include "launch.h"
 
 namespace graft::cuda {
@@ -121,31 +122,12 @@ inline std::unique_ptr<Kernel> own(const Device& device, const std::string& what
   return std::make_unique<OwnKernel>(device, "own:" + what + ":cuda", scratch, std::move(run));
 }
 
-inline bool storable(DType type) { return type == DType::F32 || type == DType::BF16; }
-inline GradMode mode_of(const Request& r, size_t input) { return input < r.modes.size() ? r.modes[input] : GradMode::Ignore; }
-inline bool wants(const Request& r, size_t input) { return mode_of(r, input) != GradMode::Ignore; }
-
 // Whether all float inputs that are there, and the result, are stored alike, in a type that kernels exist for.
 inline bool same_storage(const Request& r) {
   for (const TensorType& t : r.inputs)
     if (t.shape.rank >= 0 && t.dtype != r.outputs[0].dtype) return false;
   return storable(r.outputs[0].dtype);
 }
-
-// Cuts scratch memory into aligned pieces.
-class Cut {
- public:
-  explicit Cut(void* scratch) : at_(static_cast<char*>(scratch)) {}
-  template <class T>
-  T* take(int64_t count) {
-    char* p = at_;
-    at_ += aligned(sizeof(T) * static_cast<size_t>(count));
-    return reinterpret_cast<T*>(p);
-  }
-
- private:
-  char* at_;
-};
 
 std::unique_ptr<Kernel> make_unary(const Device& d, const Request& r);
 std::unique_ptr<Kernel> make_binary(const Device& d, const Request& r);

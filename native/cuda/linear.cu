@@ -1,4 +1,4 @@
-// linear: y = x w^T + b, dx = g w, dw = g^T x, db = sums of g's columns.
+// linear, and conv2d where it is the same: y = x w^T + b, dx = g w, dw = g^T x, db = sums of g's columns.
 #include "matmul/product.h"
 #include "product.cuh"
 #include "reduce.cuh"
@@ -10,7 +10,7 @@ enum { kX, kWeight, kBias };
 
 template <class T>
 std::unique_ptr<Kernel> linear(const Device& d, const Request& r) {
-  const int64_t n = r.inputs[kWeight].shape[0], k = r.inputs[kWeight].shape[1], rows = r.inputs[kX].count() / k;
+  const int64_t n = r.inputs[kWeight].shape[0], k = r.inputs[kWeight].shape[-1], rows = r.inputs[kX].count() / k;
   const DType type = r.outputs[0].dtype;
   InnerProducts inner;
   auto product_of = [&](int64_t m, int64_t columns, int64_t depth, ProductRequest::Matrix a, ProductRequest::Matrix b, DType result, bool accumulate) {
