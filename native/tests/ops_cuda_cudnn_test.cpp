@@ -66,7 +66,7 @@ void names(Harness& harness, Column& column, StubCudnn& stub) {
         const Request plain = request(Pass::Forward, Activation::None, type, groups, true);
         named("vendor", plain, bare);
         named("auto", plain, bare);
-        named("own", plain, "own:simt:conv2d:cuda");
+        named("own", plain, type == DType::BF16 && groups == 1 ? "own:mma:product:cuda + own:patches:cuda" : "own:simt:conv2d:cuda");
         named("vendor", request(Pass::Forward, Activation::Relu, type, groups, true), bare);
         named("vendor", request(Pass::Forward, Activation::Sigmoid, type, groups, true), bare + " + own:epilogue:cuda");
         named("vendor", request(Pass::Backward, Activation::None, type, groups, true), bare + sums);
