@@ -98,7 +98,7 @@ void stages(Harness& harness) {
     net.params->write_moment("a.weight", 1, all.data(), 12);
     auto back = moment(net, "a.weight", 1);
     for (size_t i = 0; i < 12; i++) harness.expect(back[i] == (i < 3 ? 3 : 0), "element ", i, " is ", back[i]);
-    harness.expect_error("has 2 moments; number 2", [&] { moment(net, "a.weight", 2); });
+    harness.expect_error("has 2 moments; number 3", [&] { moment(net, "a.weight", 3); });
     harness.expect_error("has 12 elements, 5 came", [&] { net.params->write_moment("a.weight", 0, all.data(), 5); });
     net.write("a.weight", all);
     harness.expect(net.read("a.weight") == all, "a written value did not come back");
