@@ -55,6 +55,7 @@ struct Request {
   bool second_gradient = false;  // Backward: the result's gradient is dout + dout2
   bool residual_gradient = false;// Backward with epilogue: g is wanted in dresidual
   bool recomputes = false;       // Backward with epilogue: `activated` is not given, what of it is needed is worked out again
+  bool signs = false;            // Backward of a batch norm with an activation of sign_activation(): `activated` holds Service::Signs of it
   bool batch_statistics = false; // batch norm over the batch; running statistics are updated
   bool weights_may_pack = true;  // false: parameters are given plain
   DType compute = DType::F32;
@@ -78,7 +79,7 @@ struct Args {
   void* dout2;        // second part of it
   void* residual;     // Forward epilogue: what is added
   void* dresidual;    // Backward epilogue: gradient of the residual
-  void* activated;    // Backward epilogue: the value after the activation
+  void* activated;    // Backward epilogue: the value after the activation, or its signs
   void* scratch;      // Kernel::scratch_bytes(), 64-byte aligned
   const StepBlock* step;
 };
@@ -104,6 +105,7 @@ enum class Service {
   FoldBatchNorm,  // in: w [O,...], b [O]?, gamma, beta, mean, var [O]; attribute eps -> out: w', b'
   GatherRows,     // in[0] [R, ...] -> out[0] live rows, list of ranges in `rows`
   ScatterRows,    // in[0] live rows -> rows of out[0]
+  Signs,          // out[0] U8 [sign_bytes(count)], of in[0] = f(x): bit i % 8 of byte i / 8 tells 0 < in[0][i], and < `below` where it is given
   MergeLowRank,   // out[0] [N, K] += factor * b a on each slice; in: a, b and attributes as of lora_linear; F32, or W in bf16, rounded once
 };
 
@@ -248,6 +250,11 @@ class Column {
     throw Error(GRAFT_INTERNAL, text("column ", name(), " has no streams"));
   }
 };
+
+// Activations whose slope takes two values, which Service::Signs tells apart: 1 where the bit is set, else 0, or LeakyRelu's.
+inline bool sign_activation(Activation a) { return a == Activation::Relu || a == Activation::Relu6 || a == Activation::LeakyRelu; }
+// Whole words, and one more, so that eight bytes may be read from where any of the bits lies.
+inline int64_t sign_bytes(int64_t count) { return (count + 63) / 64 * 8 + 8; }
 
 // Address arithmetic that is the same everywhere.
 inline size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }

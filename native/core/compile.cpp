@@ -26,6 +26,7 @@ class Compiler {
     Draft draft{graph, o, column_, {}, {}, {}, {}, 0};
     emit_steps(draft, bind_parameters());
     fuse_steps(draft);
+    if (o.fuse && o.signs) keep_signs(draft);
     collect_trainables();
     add_update(draft, params_, use_.trained);
     prepare_steps(draft, params_, use_);

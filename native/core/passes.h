@@ -27,6 +27,9 @@ void emit_steps(Draft& draft, const std::vector<int>& param_ids);
 // Neighbouring steps become one: epilogues and folded norms.
 void fuse_steps(Draft& draft);
 
+// Results that backward reads for their activation's sign alone are kept as a bit an element.
+void keep_signs(Draft& draft);
+
 // The optimizer, masked rows back into their tensors, clearing of what was added up. Gives the items of `trained` their places.
 void add_update(Draft& draft, const Params& params, TrainSpec& trained);
 

@@ -18,7 +18,7 @@ class Placer {
  private:
   Step place(DraftStep& s) {
     static const char* const passes[] = {"forward", "backward", "loss"};
-    static const char* const services[] = {"convert", "sum", "accumulate", "zero", "fold_batch_norm", "gather_rows", "scatter_rows"};
+    static const char* const services[] = {"convert", "sum", "accumulate", "zero", "fold_batch_norm", "gather_rows", "scatter_rows", "signs", "merge_low_rank"};
     Step made;
     made.phase = s.phase;
     made.node = s.node;

@@ -87,6 +87,8 @@ PlanOptions PlanOptions::parse(const std::string& lines) {
       o.fold = parse_switch(word(), key);
     } else if (key == "fuse") {
       o.fuse = parse_switch(word(), key);
+    } else if (key == "signs") {
+      o.signs = parse_switch(word(), key);
     } else if (key == "accumulate") {
       o.accumulate = parse_switch(word(), key);
     } else if (key == "optimizer") {
@@ -128,7 +130,7 @@ PlanOptions PlanOptions::parse(const std::string& lines) {
       o.products.set(key, rest(), "plan option " + key);
     } else {
       throw Error(GRAFT_INVALID_ARGUMENT, text("plan option ", key, " is unknown; nearest is ",
-                  nearest_name(key, {"mode", "precision", "batch", "fold", "fuse", "accumulate", "optimizer", "groups", "train", "rows", "mask", "track", "keep", "resident", "limit",
+                  nearest_name(key, {"mode", "precision", "batch", "fold", "fuse", "signs", "accumulate", "optimizer", "groups", "train", "rows", "mask", "track", "keep", "resident", "limit",
                                      "matmul", "f32_products", "tuning"})));
     }
     std::string more;

@@ -15,6 +15,7 @@ struct PlanOptions {
   int batch = 1;
   bool fold = true;
   bool fuse = true;
+  bool signs = true;  // a result that backward reads for its activation's sign alone is kept as a bit an element
   bool accumulate = false;
   bool optimizer = false;
   OptimizerRequest update;  // segments are filled in by the planner

@@ -63,7 +63,7 @@ void forward(const Norm& n, const Args& a) {
 struct Backward {
   Norm norm;
   GradMode dx, dweight, dbias;
-  bool second, residual, again;  // again: the slope is worked out from x
+  bool second, residual, again, signs;  // again: the slope is worked out from x; signs: it is read from them
 
   // The gradient before the epilogue has to be formed, or is the result's own.
   bool formed() const { return second || norm.tail.function != Function::None; }
@@ -88,7 +88,8 @@ struct Backward {
     call.tail = n.tail;
     call.dout = a.dout;
     call.dout2 = second ? a.dout2 : nullptr;
-    call.activated = a.activated;
+    if (signs) call.signs = static_cast<const uint8_t*>(a.activated);
+    else call.activated = a.activated;
     call.x = wants_weight || (n.batch && wants_x) || again ? a.in[X] : nullptr;
     if (again) {
       call.slope_scale = p;
@@ -104,15 +105,14 @@ struct Backward {
     simd().norm_reduce(call, sums, scratch.rest());
     write(static_cast<float*>(a.din[Bias]), dbias, n.channels, [&](int64_t c) { return sums[c]; });
     write(static_cast<float*>(a.din[Weight]), dweight, n.channels, [&](int64_t c) { return sums[n.channels + c] * r[c]; });
-    if (residual && call.rows < n.rows) finish_residual(a, call.rows);
-    if (!n.batch || !wants_x) return;
-
+    if (!n.batch) return;
     double count = static_cast<double>(std::max<int64_t>(1, call.rows));
     for (int64_t c = 0; c < n.channels; c++) {
       q[c] = static_cast<float>(-p[c] * static_cast<double>(r[c]) * r[c] * sums[n.channels + c] / count);
       r[c] = static_cast<float>(-p[c] * sums[c] / count);
     }
-    simd().norm_combine(n.type, call.g ? call.g : a.dout, a.in[X], a.din[X], n.rows, call.rows, n.channels, mean, p, q, r);
+    if (residual && call.rows < n.rows) finish_residual(a, call, sums, scratch.rest());
+    if (wants_x) simd().norm_combine(n.type, call.g ? call.g : a.dout, a.in[X], a.din[X], n.rows, call.rows, n.channels, mean, p, q, r);
   }
 
   template <class F>
@@ -121,10 +121,20 @@ struct Backward {
     for (int64_t c = 0; c < n; c++) gradient[c] = static_cast<float>(mode == GradMode::Accumulate ? gradient[c] + f(c) : f(c));
   }
 
-  // Rows of padding take no part in the sums, but the residual's gradient is defined there too.
-  void finish_residual(const Args& a, int64_t live) const {
+  // Rows of padding take no part in the sums, but the residual's gradient is defined there too. What the sums were used for is done.
+  void finish_residual(const Args& a, NormCall call, double* sums, void* scratch) const {
+    const int64_t live = call.rows;
     size_t skip = static_cast<size_t>(live * norm.channels) * (norm.type == Store::BF16 ? 2 : 4);
     auto at = [&](void* p) { return p ? static_cast<char*>(p) + skip : nullptr; };
+    if (signs) {
+      call.rows = norm.rows - live;
+      call.first = live * norm.channels;
+      call.dout = at(a.dout);
+      call.dout2 = second ? at(a.dout2) : nullptr;
+      call.g = at(a.dresidual);
+      call.x = nullptr;
+      return simd().norm_reduce(call, sums, scratch);
+    }
     void* y = norm.tail.function == Function::None ? a.dout : a.activated;
     simd().backward(norm.tail.function, norm.tail.slope, norm.type, at(a.dout), second ? at(a.dout2) : nullptr, at(y), at(a.dresidual),
                     (norm.rows - live) * norm.channels, false);
@@ -139,8 +149,8 @@ std::unique_ptr<Kernel> make_batch_norm(const Request& r) {
   size_t small = aligned(4 * n.channels), sums = aligned(16 * n.channels) + reduction_scratch(n.rows, n.channels, 2);
   if (r.pass == Pass::Forward) return own("batch_norm", 2 * small + sums, [n](const Args& a) { forward(n, a); });
   if (mode_of(r, X) == GradMode::Accumulate) return nullptr;
-  Backward b{n, mode_of(r, X), mode_of(r, Weight), mode_of(r, Bias), r.second_gradient, r.residual_gradient, r.recomputes};
-  return own(r.recomputes ? "batch_norm_gradient_recomputing" : "batch_norm_gradient", 3 * small + sums, [b](const Args& a) { b.run(a); });
+  Backward b{n, mode_of(r, X), mode_of(r, Weight), mode_of(r, Bias), r.second_gradient, r.residual_gradient, r.recomputes, r.signs};
+  return own(r.signs ? "batch_norm_gradient_by_signs" : r.recomputes ? "batch_norm_gradient_recomputing" : "batch_norm_gradient", 3 * small + sums, [b](const Args& a) { b.run(a); });
 }
 
 }  // namespace graft::cpu

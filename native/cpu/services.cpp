@@ -99,6 +99,14 @@ std::unique_ptr<Kernel> make_service(const ServiceRequest& r) {
     }
     case Service::FoldBatchNorm: return all_f32(r) ? make_fold(r) : nullptr;
     case Service::GatherRows: case Service::ScatterRows: return make_rows(r);
+    case Service::Signs: {
+      if (!storable(r.inputs[0].dtype)) return nullptr;
+      const Store type = store_of(r.inputs[0].dtype);
+      const int64_t n = r.inputs[0].count();
+      const auto given = r.attributes.find("below");
+      const float below = given == r.attributes.end() ? NAN : static_cast<float>(given->second);
+      return own("signs", 0, [=](const Args& a) { simd().signs(type, a.in[0], below, static_cast<uint8_t*>(a.out[0]), n); });
+    }
     case Service::MergeLowRank: return all_f32(r) ? make_merge(r) : nullptr;
   }
   return nullptr;

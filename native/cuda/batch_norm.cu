@@ -67,10 +67,31 @@ struct Normalise {
   }
 };
 
+// The gradient before the epilogue, where the activation's slope may come from signs of its result instead (Service::Signs).
+template <class T>
+struct NormIncoming {
+  Incoming<T> plain;
+  const uint8_t* signs;  // null: plain has the result
+  float low;             // the slope where the bit is not set
+  __device__ __forceinline__ float operator()(int64_t i) const {
+    const float g = plain(i);
+    return signs ? g * (signs[i >> 3] >> (i & 7) & 1 ? 1.f : low) : g;
+  }
+};
+
+template <class T>
+NormIncoming<T> norm_incoming(const Request& r, const Args& a) {
+  NormIncoming<T> g{incoming<T>(r, a), nullptr, r.epilogue.activation == Activation::LeakyRelu ? r.epilogue.slope : 0};
+  if (!r.signs) return g;
+  g.plain.activated = nullptr;
+  g.signs = static_cast<const uint8_t*>(a.activated);
+  return g;
+}
+
 // The gradient before the epilogue, and the sums over it. Where it is more than dout it is kept, in `kept`, for the second pass.
 template <class T>
 struct NormSums {
-  Incoming<T> g;
+  NormIncoming<T> g;
   T* kept;
   const T* x;  // null: not wanted
   Channel channel;
@@ -106,7 +127,7 @@ struct PutNormSums {
 // x null: statistics are constants. dresidual: the gradient before the epilogue, where no first pass has written it.
 template <class T>
 struct NormData {
-  Incoming<T> g;
+  NormIncoming<T> g;
   T* dresidual;
   const T* x;
   Gradient<T> dx;
@@ -166,14 +187,14 @@ std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
     // Absent where nothing reads them: the planner gives no valid address then.
     const Channel channel{static_cast<const float*>(batch ? a.out[1] : a.in[kRunningMean]), static_cast<const float*>(batch ? a.out[2] : nullptr),
                           in<float>(a, kRunningVar), eps};
-    Incoming<T> g = incoming<T>(r, a);
+    NormIncoming<T> g = norm_incoming<T>(r, a);
     T* dresidual = static_cast<T*>(r.residual_gradient ? a.dresidual : nullptr);
     if (sums) {
       // What is formed once need not be formed again: the residual's gradient keeps it, or dx until it is overwritten.
       T* kept = dresidual ? dresidual : formed && batch && over_dx ? static_cast<T*>(a.din[kX]) : nullptr;
       middle_sums<2>(d, s, partial, NormSums<T>{g, kept, reads_x ? in<T>(a, kX) : nullptr, channel, live, channels},
                      PutNormSums{gradient_of<float>(r, a, kWeight), gradient_of<float>(r, a, kBias), mean_g, mean_gx, live});
-      if (kept) g = {kept, nullptr, nullptr, Activation::None, 0};
+      if (kept) g = {{kept, nullptr, nullptr, Activation::None, 0}, nullptr, 0};
       dresidual = nullptr;
     }
     const Gradient<T> dx = gradient_of<T>(r, a, kX);

@@ -40,6 +40,25 @@ struct Sum {
   }
 };
 
+// Byte i of Service::Signs: of eight elements.
+template <class T>
+struct Signs {
+  const T* x;
+  bool whole;
+  float below;  // NaN: none
+  uint8_t* bits;
+  int64_t n;
+  __device__ void operator()(int64_t i) const {
+    unsigned byte = 0;
+    for (int half = 0; half < 2; half++) {
+      const int64_t at = 8 * i + 4 * half;
+      const Four v = load4(x, at, at + 4 <= n ? 4 : static_cast<int>(n - at), whole);
+      for (int e = 0; e < 4; e++) byte |= static_cast<unsigned>(v.v[e] > 0 && !(v.v[e] >= below)) << (4 * half + e);
+    }
+    bits[i] = static_cast<uint8_t>(byte);
+  }
+};
+
 // Row rows[i] of `whole` and row i of `live`, one onto the other.
 template <class T>
 struct MoveRows {
@@ -130,6 +149,17 @@ std::unique_ptr<Kernel> sum(const Device& d, const ServiceRequest& r) {
 }
 
 template <class T>
+std::unique_ptr<Kernel> signs(const Device& d, const ServiceRequest& r) {
+  const int64_t n = r.inputs[0].count();
+  const auto given = r.attributes.find("below");
+  const float below = given == r.attributes.end() ? NAN : static_cast<float>(given->second);
+  return own(d, "signs", 0, [=, &d](const Args& a) {
+    const T* x = in<T>(a, 0);
+    over_all(d, ceil_div(n, 8), Signs<T>{x, aligned_for_four(x), below, static_cast<uint8_t*>(a.out[0]), n});
+  });
+}
+
+template <class T>
 std::unique_ptr<Kernel> move_rows(const Device& d, const ServiceRequest& r) {
   const bool gather = r.service == Service::GatherRows;
   std::vector<int64_t> rows;
@@ -176,6 +206,7 @@ std::unique_ptr<Kernel> make_service(const Device& d, const ServiceRequest& r) {
     case Service::FoldBatchNorm: return wide ? fold(d, r) : nullptr;
     case Service::GatherRows:
     case Service::ScatterRows: return wide ? move_rows<float>(d, r) : narrow ? move_rows<Bf16>(d, r) : nullptr;
+    case Service::Signs: return r.inputs[0].dtype == DType::F32 ? signs<float>(d, r) : r.inputs[0].dtype == DType::BF16 ? signs<Bf16>(d, r) : nullptr;
     case Service::MergeLowRank: return make_merge(d, r);
   }
   return nullptr;

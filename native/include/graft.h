@@ -117,6 +117,7 @@ GRAFT_API int32_t graft_graph_dims(graft_graph *graph, int32_t value, int32_t *r
 /* Compiles. `options` is lines of text:
  *   mode train|eval            precision f32|bf16          batch N
  *   fold 0|1                   fuse 0|1                    accumulate 0|1
+ *   signs 0|1                  results that backward reads for their activation's sign alone are kept as a bit an element (1)
  *   optimizer sgd|adam|adamw momentum=,nesterov=,beta1=,beta2=,eps=,clip=,anchor=,watch=,average=
  *   groups N                   groups whose rates are set per step
  *   train GROUP NAME           trains NAME in group

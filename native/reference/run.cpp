@@ -56,11 +56,12 @@ In Run::result_gradient() const {
   if (!request.second_gradient && !request.epilogue.any()) return {args.dout, type};
   In first{args.dout, type}, second{request.second_gradient ? args.dout2 : nullptr, type};
   In y{args.activated, type};
+  const uint8_t* signs = static_cast<const uint8_t*>(args.activated);
   Out g{args.scratch, type};
   for (int64_t i = 0; i < request.outputs[0].count(); i++) {
     double v = first[i] + (second ? second[i] : 0);
-    if (request.epilogue.activation != Activation::None)
-      v *= activation_slope(request.epilogue.activation, request.epilogue.slope, y[i]);
+    if (request.signs) v *= signs[i / 8] >> i % 8 & 1 ? 1 : request.epilogue.activation == Activation::LeakyRelu ? request.epilogue.slope : 0;
+    else if (request.epilogue.activation != Activation::None) v *= activation_slope(request.epilogue.activation, request.epilogue.slope, y[i]);
     g.put(i, v);
   }
   if (request.residual_gradient) std::memcpy(args.dresidual, args.scratch, request.outputs[0].bytes());

@@ -60,6 +60,15 @@ void scatter_rows(const ServiceRequest& r, const Args& a) {
   over_rows(r, r.outputs[0], [&](int64_t whole, int64_t live) { out(r, a).put(whole, in(r, a, 0)[live]); });
 }
 
+void signs(const ServiceRequest& r, const Args& a) {
+  const auto given = r.attributes.find("below");
+  const bool capped = given != r.attributes.end();
+  uint8_t* bits = static_cast<uint8_t*>(a.out[0]);
+  std::memset(bits, 0, static_cast<size_t>(r.inputs[0].count() + 7) / 8);
+  for (int64_t i = 0; i < r.inputs[0].count(); i++)
+    if (const double y = in(r, a, 0)[i]; y > 0 && (!capped || y < given->second)) bits[i / 8] |= static_cast<uint8_t>(1 << i % 8);
+}
+
 void merge_low_rank(const ServiceRequest& r, const Args& p) {
   auto attribute = [&](const std::string& key) { return r.attributes.find(key)->second; };
   const int64_t columns = r.outputs[0].shape[1], rank = r.inputs[1].shape[1], slices = static_cast<int64_t>(attribute("slices"));
@@ -101,6 +110,7 @@ std::unique_ptr<Kernel> prepare_service(const ServiceRequest& request) {
     case Service::FoldBatchNorm: return kernel(fold_batch_norm, "fold_batch_norm");
     case Service::GatherRows: return kernel(gather_rows, "gather_rows");
     case Service::ScatterRows: return kernel(scatter_rows, "scatter_rows");
+    case Service::Signs: return kernel(signs, "signs");
     case Service::MergeLowRank: return kernel(merge_low_rank, "merge_low_rank");
   }
   ensure(false, "unknown service ", static_cast<int>(request.service));

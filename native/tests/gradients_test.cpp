@@ -1,6 +1,6 @@
 // The gradients of random small networks: with fusing and folding on and off, on the reference and on the CPU, and against
 // finite differences.
-#include "net.h"
+#include "kept_signs.h"
 
 using namespace graft;
 using namespace graft::test;
@@ -136,6 +136,8 @@ void expect_recomputed(Harness& harness) {
 int main(int argc, char** argv) {
   Harness harness(argc, argv);
   harness.test("a result that only its norm's backward would read is worked out again", [&] { expect_recomputed(harness); });
+  kept_signs(harness, [] { return reference_device(); });
+  kept_signs(harness, [] { return cpu_device(); });
   const int nets = 40;
   for (int i = 0; i < nets; i++) {
     const uint64_t seed = harness.seed() * 1000 + i;

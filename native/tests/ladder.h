@@ -178,7 +178,7 @@ class Ladder {
         auto expected = run_service(harness_, *reference_, c), actual = run_service(harness_, column_, c);
         // A fused multiply-add or another order of a sum moves the last digit; BF16 results round once from F32.
         double tolerance = c.request.outputs[0].dtype == DType::BF16 ? 0x1p-8 : 4e-7;
-        if (c.request.service == Service::Convert) tolerance = 0;
+        if (c.request.service == Service::Convert || c.request.service == Service::Signs) tolerance = 0;
         for (size_t i = 0; i < expected.size(); i++)
           if (c.request.service == Service::MergeLowRank && c.request.outputs[i].dtype == DType::BF16) harness_.expect_close("merged", expected[i], actual[i], 0x1p-7, 1);
           else if (c.request.service == Service::MergeLowRank) expect_small_error(expected[i], actual[i]);  // a product
@@ -247,6 +247,11 @@ class Ladder {
         append(rough, tensors(op, c, run_case(harness_, *reference_, op, c, data, storage, apart, activated)));
       Outcome fast = run_case(harness_, column_, op, c, data, storage, v, activated);
       append(actual, tensors(op, c, fast));
+      if (v.signs) {
+        Variation by_result = v;
+        by_result.signs = false;
+        harness_.expect(fast.bytes == run_case(harness_, column_, op, c, data, storage, by_result, activated).bytes, fast.kernels, ": signs and the result itself give other bits");
+      }
       if (draw > 0) continue;
       kernels = fast.kernels;
       harness_.expect(fast.bytes == run_case(harness_, column_, op, c, data, storage, v, activated).bytes, kernels,

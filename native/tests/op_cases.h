@@ -390,6 +390,10 @@ inline std::vector<Variation> epilogue_variations(const OpDef& op, const OpCase&
       v.second_gradient = true;
       v.label += "_second_gradient";
       if (v.epilogue.any() && residual) all.push_back(v);
+      v.signs = op.name == "batch_norm" && sign_activation(activation);
+      v.second_gradient = residual;
+      v.label = text("epilogue_", residual ? "residual_" : "", name, "_signs");
+      if (v.signs) all.push_back(v);
     }
   return all;
 }

@@ -61,6 +61,7 @@ struct Variation {
   bool may_pack = true;
   bool null_where_ignored = false;
   bool recomputes = false;      // backward is not given the activated result
+  bool signs = false;           // backward is given its signs alone
 };
 
 // Everything a case is fed with, in double.
@@ -219,6 +220,7 @@ inline Request make_request(const OpDef& op, const OpCase& c, DType storage, Pas
   r.second_gradient = pass == Pass::Backward && v.second_gradient;
   r.residual_gradient = pass == Pass::Backward && v.epilogue.residual;
   r.recomputes = pass == Pass::Backward && v.recomputes;
+  r.signs = pass == Pass::Backward && v.signs;
   r.batch_statistics = c.batch_statistics;
   r.weights_may_pack = v.may_pack;
   r.compute = storage;
@@ -305,7 +307,8 @@ class CaseRun {
     if (backward) {
       args.dout = operand(data_.dout);
       if (r.second_gradient) args.dout2 = operand(data_.dout2);
-      if (r.epilogue.activation != Activation::None && !r.recomputes) args.activated = operand(activated);
+      if (r.signs) args.activated = signs_of(activated, r.epilogue.activation);
+      else if (r.epilogue.activation != Activation::None && !r.recomputes) args.activated = operand(activated);
       if (r.residual_gradient) {
         residual_gradient_ = std::make_unique<Buffer>(column_, r.outputs[0]);
         args.dresidual = residual_gradient_->address();
@@ -326,6 +329,14 @@ class CaseRun {
       bool may_change = (v_.in_place && i == 0) || (op_.statistics && !backward && case_.batch_statistics && i >= 3);
       harness_.expect(may_change || inputs_[i].bytes() == before[i], kernel->name(), " changes input ", i);
     }
+  }
+
+  void* signs_of(const std::vector<double>& activated, Activation activation) {
+    std::vector<double> bytes((activated.size() + 7) / 8);
+    for (size_t i = 0; i < activated.size(); i++)
+      if (activated[i] > 0 && (activation != Activation::Relu6 || activated[i] < 6)) bytes[i / 8] += 1 << i % 8;
+    bytes.resize(static_cast<size_t>(sign_bytes(static_cast<int64_t>(activated.size()))), 0xFF);  // what lies behind must not matter
+    return extra_.emplace_back(column_, TensorType{DType::U8, {static_cast<int64_t>(bytes.size())}}, bytes).address();
   }
 
   void make_gradients(const Request& r, const Args& args, std::vector<void*>& din, const std::vector<void*>& in) {

@@ -6,6 +6,7 @@
 #include "cuda/column.h"
 #include "cuda/emulated/threads.h"
 #include "device_plans.h"
+#include "kept_signs.h"
 #include "gpu/large_products.h"
 #include "ladder.h"
 
@@ -60,6 +61,7 @@ int main(int argc, char** argv) {
   missing_operations(harness, *column);
   gpu::large_product(harness, *column, 131, 150, 70);
   device_plans(harness, [] { return std::make_shared<Device>(make_cuda_column(0), 1, 1); });
+  kept_signs(harness, [] { return std::make_shared<Device>(make_cuda_column(0), 1, 1); });
   std::printf("CUDA kernels exercised under emulation: %zu (%lld launches, fibre seed %llu)\n", emulated::kernels_launched(),
               static_cast<long long>(emulated::launches()), static_cast<unsigned long long>(harness.seed()));
   return harness.finish();

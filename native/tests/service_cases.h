@@ -21,6 +21,9 @@ inline std::vector<ServiceCase> service_cases() {
     all.push_back({text("sum", n), {Service::Sum, {f32(s), f32(s)}, {f32(s)}, {}, {}}});
     all.push_back({text("sum_bf16_", n), {Service::Sum, {bf16(s), bf16(s), bf16(s)}, {bf16(s)}, {}, {}}});
     all.push_back({text("accumulate", n), {Service::Accumulate, {f32(s)}, {f32(s)}, {}, {}}, true});
+    const TensorType bits{DType::U8, {sign_bytes(n)}};
+    all.push_back({text("signs", n), {Service::Signs, {f32(s)}, {bits}, {}, {}}});
+    all.push_back({text("signs_below_bf16_", n), {Service::Signs, {bf16(s)}, {bits}, {{"below", 0.5}}, {}}});
     all.push_back({text("zero", n), {Service::Zero, {}, {f32(s)}, {}, {}}});
   }
   all.push_back({"fold", {Service::FoldBatchNorm, {f32({7, 3, 3, 5}), f32({7}), f32({7}), f32({7}), f32({7}), f32({7})},

@@ -55,6 +55,23 @@ void services(Harness& harness, Column& column) {
     for (size_t i = 0; i < expected.size(); i++) expected[i] += before[i];
     harness.expect_close("result", expected, run_service(harness, column, c)[0], kRoundings, 1);
   });
+  harness.test("signs tell what lies between 0 and the bound", [&] {
+    for (const char* label : {"signs17", "signs_below_bf16_17"}) {
+      const ServiceCase& c = service(all, label);
+      const bool capped = !c.request.attributes.empty();
+      std::vector<double> y = values(c, 0), bits = run_service(harness, column, c)[0];
+      for (size_t i = 0; i < y.size(); i++) {
+        const double v = rounded(y[i], c.request.inputs[0].dtype);
+        const bool expected = v > 0 && (!capped || v < 0.5), is = static_cast<int>(bits[i / 8]) >> i % 8 & 1;
+        harness.expect(is == expected, label, ": bit ", i, " of ", v, " is ", is);
+      }
+    }
+    const ServiceRequest request{Service::Signs, {{DType::F32, {4}}}, {{DType::U8, {sign_bytes(4)}}}, {}, {}};
+    Buffer x(column, request.inputs[0], {INFINITY, NAN, -0.0, 1e-45}), bits(column, request.outputs[0]);
+    void *in[] = {x.address()}, *out[] = {bits.address()};
+    column.prepare(request)->run(Args{in, out, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr});
+    harness.expect(bits.read()[0] == 0b1001, "expected infinity and the smallest number to count, NaN and -0 not; got ", bits.read()[0]);
+  });
   harness.test("zero clears", [&] {
     harness.expect_close("result", std::vector<double>(17, 0), run_service(harness, column, service(all, "zero17"))[0], 0, 1);
   });

@@ -74,10 +74,26 @@ void apply_rows(const T* x, const T* added, T* y, int64_t rows, int64_t channels
   });
 }
 
+// Where the activation's slope comes from: its result, x once more, or signs of its result.
+enum class Slope { Result, Again, Signs };
+
+constexpr int64_t kSlopes = 256;
+
+// The slopes of n <= kSlopes elements from number `first` on; reads up to 8 bytes from where the last bit lies.
+inline void slopes_of(const uint8_t* signs, int64_t first, int64_t n, float low, float (&slopes)[kSlopes]) {
+  for (int64_t i = 0; i < n; i += 32) {
+    uint64_t word;
+    __builtin_memcpy(&word, signs + (first + i) / 8, 8);
+    const uint32_t bits = static_cast<uint32_t>(word >> (first + i) % 8);
+#pragma omp simd
+    for (int k = 0; k < 32; k++) slopes[i + k] = bits >> k & 1 ? 1.0f : low;
+  }
+}
+
 // What one backward reduction is made of, as template parameters so that each loop has no branch: a second gradient, g
-// stored, dx stored (frozen form), the activation's slope from x (`again`). Every row is read before it is written: g and dx
+// stored, dx stored (frozen form), where the activation's slope is from. Every row is read before it is written: g and dx
 // may lie on dout.
-template <class T, Function f, bool again, bool second, bool writes, bool frozen>
+template <class T, Function f, Slope from, bool second, bool writes, bool frozen>
 void reduce_gradient(const NormCall& call, double* sums, void* scratch) {
   const int64_t channels = call.channels;
   const T* dout = static_cast<const T*>(call.dout);
@@ -87,22 +103,28 @@ void reduce_gradient(const NormCall& call, double* sums, void* scratch) {
   T* g = static_cast<T*>(call.g);
   T* dx = static_cast<T*>(call.dx);
   const float *scale = call.scale, *mean = call.mean, *slope_scale = call.slope_scale, *slope_shift = call.slope_shift;
-  const float slope = call.tail.slope;
+  const float slope = call.tail.slope, low = call.tail.function == Function::LeakyRelu ? slope : 0;
   reduce_rows<2>(call.rows, channels, scratch, sums, [&](int64_t begin, int64_t end, float* sum) {
     float* product = sum + channels;
     for (int64_t r = begin; r < end; r++) {
-      const int64_t at = r * channels;
+      const int64_t at = r * channels, piece = from == Slope::Signs ? kSlopes : channels;
+      for (int64_t start = 0; start < channels; start += piece) {
+        const int64_t stop = least(channels, start + piece);
+        float slopes[kSlopes];
+        if constexpr (from == Slope::Signs) slopes_of(call.signs, call.first + at + start, stop - start, low, slopes);
 #pragma omp simd
-      for (int64_t c = 0; c < channels; c++) {
-        float v = load(dout + at + c);
-        const float centred = load(x + at + c) - mean[c];
-        if constexpr (second) v += load(dout2 + at + c);
-        if constexpr (again) v *= slope_at<f>(centred * slope_scale[c] + slope_shift[c], slope);
-        else if constexpr (f != Function::None) v *= slope_at<f>(load(activated + at + c), slope);
-        sum[c] += v;
-        product[c] += v * centred;
-        if constexpr (writes) store(g + at + c, v);
-        if constexpr (frozen) store(dx + at + c, v * scale[c]);
+        for (int64_t c = start; c < stop; c++) {
+          float v = load(dout + at + c);
+          const float centred = load(x + at + c) - mean[c];
+          if constexpr (second) v += load(dout2 + at + c);
+          if constexpr (from == Slope::Signs) v *= slopes[c - start];
+          else if constexpr (from == Slope::Again) v *= slope_at<f>(centred * slope_scale[c] + slope_shift[c], slope);
+          else if constexpr (f != Function::None) v *= slope_at<f>(load(activated + at + c), slope);
+          sum[c] += v;
+          product[c] += v * centred;
+          if constexpr (writes) store(g + at + c, v);
+          if constexpr (frozen) store(dx + at + c, v * scale[c]);
+        }
       }
     }
   });
@@ -113,9 +135,9 @@ struct Flag {
   static constexpr bool value = b;
 };
 
-template <class T, Function f, bool again = false>
+template <class T, Function f, Slope from = Slope::Result>
 void choose_reduction(const NormCall& call, double* sums, void* scratch) {
-  auto with = [&](auto second, auto writes, auto frozen) { reduce_gradient<T, f, again, second.value, writes.value, frozen.value>(call, sums, scratch); };
+  auto with = [&](auto second, auto writes, auto frozen) { reduce_gradient<T, f, from, second.value, writes.value, frozen.value>(call, sums, scratch); };
   auto third = [&](auto second, auto writes) { call.scale ? with(second, writes, Flag<true>()) : with(second, writes, Flag<false>()); };
   auto next = [&](auto second) { call.g ? third(second, Flag<true>()) : third(second, Flag<false>()); };
   call.dout2 ? next(Flag<true>()) : next(Flag<false>());
@@ -144,8 +166,9 @@ void norm_apply(Store type, const void* x, const void* residual, void* y, int64_
 void norm_reduce(const NormCall& call, double* sums, void* scratch) {
   with_type(call.type, [&](auto e) {
     using T = decltype(e);
+    if (call.signs) return choose_reduction<T, Function::None, Slope::Signs>(call, sums, scratch);
     switch (call.tail.function) {
-      case Function::Relu: return call.slope_shift ? choose_reduction<T, Function::Relu, true>(call, sums, scratch) : choose_reduction<T, Function::Relu>(call, sums, scratch);
+      case Function::Relu: return call.slope_shift ? choose_reduction<T, Function::Relu, Slope::Again>(call, sums, scratch) : choose_reduction<T, Function::Relu>(call, sums, scratch);
       case Function::Relu6: return choose_reduction<T, Function::Relu6>(call, sums, scratch);
       case Function::LeakyRelu: return choose_reduction<T, Function::LeakyRelu>(call, sums, scratch);
       case Function::Sigmoid: return choose_reduction<T, Function::Sigmoid>(call, sums, scratch);

@@ -116,6 +116,28 @@ void backward(Function f, float slope, Store type, const void* dout, const void*
   });
 }
 
+void signs(Store type, const void* x, float below, uint8_t* bits, int64_t n) {
+  with_type(type, [&](auto e) {
+    const auto* in = static_cast<const decltype(e)*>(x);
+    over_elements(n, [&](int64_t begin, int64_t end) {  // a multiple of 64 to begin with
+      for (int64_t at = begin; at < end; at += 64) {
+        uint8_t flags[64] = {};
+        const int64_t m = least<int64_t>(64, end - at);
+#pragma omp simd
+        for (int64_t i = 0; i < m; i++) {
+          const float v = load(in + at + i);
+          flags[i] = v > 0 && !(v >= below);
+        }
+        for (int64_t i = 0; i < m; i += 8) {
+          uint64_t eight;
+          __builtin_memcpy(&eight, flags + i, 8);
+          bits[(at + i) / 8] = static_cast<uint8_t>(eight * 0x0102040810204080u >> 56);  // byte k goes to bit k of the highest byte
+        }
+      }
+    });
+  });
+}
+
 int64_t nonfinite(Store type, const void* x, int64_t n) {
   int64_t count = 0;
   with_type(type, [&](auto e) {
@@ -136,6 +158,7 @@ void add_pointwise(Simd& table) {
   table.scale = scale;
   table.forward = forward;
   table.backward = backward;
+  table.signs = signs;
   table.nonfinite = nonfinite;
 }
 

@@ -25,7 +25,9 @@ struct NormCall {
   Tail tail;
   const void* dout;
   const void* dout2;      // null: none
-  const void* activated;  // null: no activation, or its slope is that of (x - mean) * slope_scale + slope_shift
+  const void* activated;  // null: no activation, or its slope is from `signs`, or that of (x - mean) * slope_scale + slope_shift
+  const uint8_t* signs;   // Service::Signs of all elements in place of `activated`, where the first row's are at element `first`; null: none
+  int64_t first;
   const float* slope_scale;
   const float* slope_shift;  // null: not so
   const void* x;          // null: no sum with x is wanted
@@ -181,6 +183,8 @@ struct Simd {
   // dx = (dout + dout2) * f'(v); v is the result of the relu family and of sigmoid, the argument of gelu and silu.
   void (*backward)(Function f, float slope, Store type, const void* dout, const void* dout2, const void* v, void* dx, int64_t n, bool accumulate);
   int64_t (*nonfinite)(Store type, const void* x, int64_t n);
+  // Service::Signs; below: NaN where none is given.
+  void (*signs)(Store type, const void* x, float below, uint8_t* bits, int64_t n);
 
   // broadcast.cpp
   void (*add)(Store type, const Spread& s, const void* a, const void* b, void* y, Tail tail);
