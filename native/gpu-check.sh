@@ -190,7 +190,7 @@ accuracy() {
     echo "gpu-check: $phase: no accuracy figures: the bundle has no data" >&2
     return 1
   fi
-  in_java -Dgraft.test.device="cuda:$gpu" dev.graft.finetune.AccuracyFigures "$bundle/data" "$out/accuracy-$run.csv" 'cifar all' 'cifar new' >"$out/accuracy.log" 2>&1
+  in_java -Dgraft.test.device="cuda:$gpu" dev.graft.finetune.AccuracyFigures "$bundle/data" "$out/accuracy-$run.csv" 'cifar all' 'cifar new' 'cifar scratch' >"$out/accuracy.log" 2>&1
   local status=$?
   [ $status -eq 0 ] || tail -n 3 "$out/accuracy.log" >&2
   "$here/gpu/figures" <"$out/accuracy.log" | record
