@@ -1,5 +1,5 @@
-// batch_norm over the last axis: statistics are sums over rows, in two stages; the rest is element by element. Rows behind the valid
-// ones take no part in statistics, and their gradient is zero.
+// batch_norm over the last axis: statistics are sums over rows, in two stages; the rest is element by element, or four at a time where the
+// channels are a multiple of four. Rows behind the valid ones take no part in statistics, and their gradient is zero.
 #include "reduce.cuh"
 
 namespace graft::cuda {
@@ -52,7 +52,19 @@ struct Channel {
   const float *means, *rstds, *variances;
   float eps;
   __device__ float rstd(int64_t c) const { return rstds ? rstds[c] : 1 / sqrtf(variances[c] + eps); }
+  __device__ Four four_rstds(int64_t c, bool whole) const {
+    Four v = load4(rstds ? rstds : variances, c, 4, whole);
+    for (int k = 0; k < 4; k++) v.v[k] = rstds ? v.v[k] : 1 / sqrtf(v.v[k] + eps);
+    return v;
+  }
 };
+
+// f for every element, by fours where these lie in one row: then its second form is called, with an element whose number is a multiple of four.
+template <class F, class... Operands>
+void over_norm(const Device& d, int64_t n, int64_t channels, const F& f, const Operands*... operands) {
+  if (channels % 4 == 0) over_fours(d, n, aligned_for_four(operands...), f);
+  else over_all(d, n, f);
+}
 
 template <class T>
 struct Normalise {
@@ -65,6 +77,18 @@ struct Normalise {
     const int64_t c = i % channels;
     y.put(i, (float_of(x[i]) - channel.means[c]) * channel.rstd(c) * weight[c] + bias[c]);
   }
+  __device__ void operator()(int64_t i, int, bool whole) const {
+    const int64_t c = i % channels;
+    Four v = load4(x, i, 4, whole);
+    const Four mean = load4(channel.means, c, 4, whole), rstd = channel.four_rstds(c, whole), w = load4(weight, c, 4, whole), b = load4(bias, c, 4, whole);
+    for (int k = 0; k < 4; k++) v.v[k] = (v.v[k] - mean.v[k]) * rstd.v[k] * w.v[k] + b.v[k];
+    if (y.residual) {
+      const Four added = load4(y.residual, i, 4, whole);
+      for (int k = 0; k < 4; k++) v.v[k] += added.v[k];
+    }
+    for (int k = 0; k < 4; k++) v.v[k] = activate(y.activation, y.slope, v.v[k]);
+    store4(y.out, i, 4, whole, v);
+  }
 };
 
 // The gradient before the epilogue, where the activation's slope may come from signs of its result instead (Service::Signs).
@@ -76,6 +100,22 @@ struct NormIncoming {
   __device__ __forceinline__ float operator()(int64_t i) const {
     const float g = plain(i);
     return signs ? g * (signs[i >> 3] >> (i & 7) & 1 ? 1.f : low) : g;
+  }
+  __device__ __forceinline__ Four four(int64_t i, bool whole) const {
+    Four g = load4(plain.dout, i, 4, whole);
+    if (plain.dout2) {
+      const Four second = load4(plain.dout2, i, 4, whole);
+      for (int k = 0; k < 4; k++) g.v[k] += second.v[k];
+    }
+    if (plain.activated) {
+      const Four y = load4(plain.activated, i, 4, whole);
+      for (int k = 0; k < 4; k++) g.v[k] *= slope_from_result(plain.activation, plain.slope, y.v[k]);
+    }
+    if (signs) {
+      const unsigned bits = static_cast<unsigned>(signs[i >> 3]) >> (i & 7);  // of elements i to i + 3: one byte
+      for (int k = 0; k < 4; k++) g.v[k] *= bits >> k & 1 ? 1.f : low;
+    }
+    return g;
   }
 };
 
@@ -148,6 +188,27 @@ struct NormData {
     if (x) v -= mean_g[c] + (float_of(x[i]) - channel.means[c]) * rstd * mean_gx[c];
     dx.put(i, row < live() ? v * weight[c] * rstd : 0);
   }
+  __device__ void operator()(int64_t i, int, bool whole) const {
+    const int64_t row = i / channels, c = i % channels;
+    Four v = g.four(i, whole);
+    if (dresidual) {
+      for (int k = 0; k < 4; k++) v.v[k] = float_of(stored<T>(v.v[k]));
+      store4(dresidual, i, 4, whole, v);
+    }
+    if (!dx.address) return;
+    const Four rstd = channel.four_rstds(c, whole), w = load4(weight, c, 4, whole);
+    if (x) {
+      const Four at = load4(x, i, 4, whole), mean = load4(channel.means, c, 4, whole), part = load4(mean_g, c, 4, whole), along = load4(mean_gx, c, 4, whole);
+      for (int k = 0; k < 4; k++) v.v[k] -= part.v[k] + (at.v[k] - mean.v[k]) * rstd.v[k] * along.v[k];
+    }
+    const bool counts = row < live();
+    for (int k = 0; k < 4; k++) v.v[k] = counts ? v.v[k] * w.v[k] * rstd.v[k] : 0;
+    if (dx.accumulate) {
+      const Four before = load4(dx.address, i, 4, whole);
+      for (int k = 0; k < 4; k++) v.v[k] += before.v[k];
+    }
+    store4(dx.address, i, 4, whole, v);
+  }
 };
 
 namespace {
@@ -168,7 +229,8 @@ std::unique_ptr<Kernel> forward(const Device& d, const Request& r) {
                      PutStatistics{means, rstds, static_cast<float*>(a.in[kRunningMean]), static_cast<float*>(a.in[kRunningVar]), live, eps, momentum});
       channel = {means, rstds, nullptr, 0};
     }
-    over_all(d, n, Normalise<T>{in<T>(a, kX), result<T>(r, a), channel, in<float>(a, kWeight), in<float>(a, kBias), channels});
+    const Normalise<T> f{in<T>(a, kX), result<T>(r, a), channel, in<float>(a, kWeight), in<float>(a, kBias), channels};
+    over_norm(d, n, channels, f, f.x, f.y.out, f.y.residual, f.weight, f.bias, channel.means, channel.rstds, channel.variances);
   });
 }
 
@@ -198,8 +260,10 @@ std::unique_ptr<Kernel> backward(const Device& d, const Request& r) {
       dresidual = nullptr;
     }
     const Gradient<T> dx = gradient_of<T>(r, a, kX);
-    if (dx.address || dresidual)
-      over_all(d, n, NormData<T>{g, dresidual, batch && dx.address ? in<T>(a, kX) : nullptr, dx, channel, in<float>(a, kWeight), mean_g, mean_gx, live, channels});
+    if (dx.address || dresidual) {
+      const NormData<T> f{g, dresidual, batch && dx.address ? in<T>(a, kX) : nullptr, dx, channel, in<float>(a, kWeight), mean_g, mean_gx, live, channels};
+      over_norm(d, n, channels, f, f.x, f.g.plain.dout, f.g.plain.dout2, f.g.plain.activated, dresidual, dx.address, f.weight, channel.means, channel.rstds, channel.variances, mean_g, mean_gx);
+    }
   });
 }
 

@@ -104,7 +104,7 @@ inline OpTest conv2d_test() {
 inline OpTest batch_norm_test() {
   OpTest t{"batch_norm", {}, kReordered};
   for (bool batch : {false, true})
-    for (Shape x : {Shape{3, 7, 5, 17}, Shape{17, 33}, Shape{7, 3, 3, 1}}) {
+    for (Shape x : {Shape{3, 7, 5, 17}, Shape{17, 33}, Shape{7, 3, 3, 1}, Shape{9, 5, 12}}) {
       int64_t c = x[-1];
       std::vector<Operand> inputs{{x}, {{c}}, {{c}}, {{c}}, {{c}, Fill::Positive}};
       OpCase one{text(batch ? "batch" : "running", x.rank, "d_c", c), inputs, {}, int(x[0])};
