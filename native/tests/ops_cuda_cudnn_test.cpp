@@ -1,8 +1,11 @@
 // Convolutions by cuDNN, with a stub of it that computes as the manual says: how it is found and refused, what is asked of it, which engine
 // is taken, what own kernels finish. It tells nothing of the real library's speed, nor of what that takes.
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <sstream>
 
 #include "cuda/column.h"
 #include "cuda/emulated/streams.h"
@@ -104,6 +107,37 @@ void names(Harness& harness, Column& column, StubCudnn& stub) {
   });
 }
 
+void measured(Harness& harness, Column& column, StubCudnn& stub) {
+  harness.test("with a tuning file the fastest way is taken, and taken again unmeasured", [&] {
+    const std::string path = text("/tmp/graft-tuning-convolutions-", getpid());
+    const Request r = request(Pass::Forward, Activation::Relu, DType::F32, 1, true);
+    const auto content = [&] {
+      std::ifstream file(path);
+      std::stringstream all;
+      all << file.rdbuf();
+      return all.str();
+    };
+    const int alive = stub.alive;
+    for (bool slow : {true, false}) {
+      setenv("GRAFT_TUNING", path.c_str(), 1);
+      stub.slow_first = slow;
+      const int runs = stub.runs;
+      const auto first = column.prepare(r);
+      const int tried = stub.runs - runs;
+      const std::string kept = content();
+      const auto second = column.prepare(r);
+      unsetenv("GRAFT_TUNING");
+      stub.slow_first = false;
+      harness.expect((tried > 0) == slow, "measured by ", tried, " runs");
+      for (const auto* kernel : {&first, &second}) harness.expect((*kernel)->name() == "cudnn:9.19.1:way2:cuda", (*kernel)->name());
+      harness.expect(stub.runs - runs == tried && content() == kept, "measured again");
+      harness.expect(kept.find("cudnn 9.19.1; graph ") != std::string::npos && kept.find("\tway2\t") != std::string::npos && kept.find("\tway1\t") == std::string::npos, kept);
+    }
+    harness.expect(stub.alive == alive, stub.alive - alive, " descriptors are left");
+    unlink(path.c_str());
+  });
+}
+
 void rounded_filters(Harness& harness, Column& column, StubCudnn& stub) {
   harness.test("where cuDNN stores bf16 alone the filter's gradient keeps 16 bits, 8 where it adds nothing either", [&] {
     const OpDef& op = *find_op("conv2d");
@@ -136,6 +170,7 @@ int main(int argc, char** argv) {
   auto column = make_cuda_column(0);
   column->enter_lane(1);
   names(harness, *column, stub);
+  measured(harness, *column, stub);
   std::set<std::string> others;
   for (const OpTest& t : all_op_tests())
     if (t.op != "conv2d") others.insert(t.op);

@@ -3,10 +3,12 @@
 // Its heuristics name engines that must not be taken first: what those compute is wrong.
 #include "stub_cudnn.h"
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "number_formats.h"
@@ -362,6 +364,7 @@ EXPORT cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescr
       }
   if (used != memory.given.size()) return CUDNN_STATUS_BAD_PARAM;  // memory of no tensor
   stub.runs++;
+  if (stub.slow_first && configuration.engine == kGood) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   stub.operations += static_cast<int>(operations.size());
   // On tensor cores bf16 is as exact as elsewhere.
   const bool exact = configuration.engine >= kGood || (configuration.engine == kTf32 && Convolution(*operations[0]).factor().type == CUDNN_DATA_BFLOAT16);

@@ -120,15 +120,15 @@ size_t tuned(std::vector<Made>& made, std::unique_ptr<Trial>& trial, const Devic
   return best;
 }
 
-std::string machine_text(const Device& device, const CublasLt* lt) {
+}  // namespace
+
+std::string machine_text(const Device& device, const std::string& library) {
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, device.number), "asking for the device's properties");
   int driver = 0;
   check(cudaDriverGetVersion(&driver), "asking for the driver's version");
-  return text(properties.name, "; driver ", driver, "; cublaslt ", lt ? lt->version : "none");
+  return text(properties.name, "; driver ", driver, "; ", library);
 }
-
-}  // namespace
 
 void print_once(const std::string& line) {
   static std::mutex mutex;
@@ -225,7 +225,7 @@ std::unique_ptr<Kernel> make_product(const Device& device, const ProductRequest&
   std::vector<Candidate> candidates;
   for (int rank = 0; rank < (settings.tuning.empty() ? 1 : kVendorWays); rank++) candidates.push_back(vendor(rank));
   candidates.insert(candidates.end(), others.begin(), others.end());
-  return choose_product(device, r, candidates, settings, settings.tuning.empty() ? "" : machine_text(device, lt), print_once);
+  return choose_product(device, r, candidates, settings, settings.tuning.empty() ? "" : machine_text(device, text("cublaslt ", lt ? lt->version : "none")), print_once);
 }
 
 }  // namespace graft::cuda

@@ -53,6 +53,9 @@ class PlanChoice {
 // Whether an own tensor-core kernel of recorded.h may be taken before one that uses none.
 bool admits_own(const Device& device, const std::string& kernel);
 
+// Of a key in a tuning file: the device, its driver and the library with its version.
+std::string machine_text(const Device& device, const std::string& library);
+
 // The product's key in a tuning file, without device and libraries: types, sizes, layout, epilogue.
 std::string product_text(const ProductRequest& request);
 

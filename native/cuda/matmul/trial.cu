@@ -36,18 +36,6 @@ int64_t extent(const ProductRequest::Matrix& x, int64_t batch, int64_t rows, int
   return (batch - 1) * x.step + (rows - 1) * x.row + (columns - 1) * x.column + 1;
 }
 
-// Memory for as long as a trial runs.
-class Borrowed {
- public:
-  explicit Borrowed(size_t bytes) {
-    if (bytes) check(cudaMalloc(&address, bytes), "allocating a trial's scratch memory");
-  }
-  ~Borrowed() { cudaFree(address); }
-  Borrowed(const Borrowed&) = delete;
-  Borrowed& operator=(const Borrowed&) = delete;
-  void* address = nullptr;
-};
-
 // A moment of a stream.
 class Event {
  public:
@@ -69,6 +57,38 @@ class Event {
 };
 
 }  // namespace
+
+Borrowed::Borrowed(size_t bytes) {
+  if (bytes == 0) return;
+  const cudaError_t status = cudaMalloc(&address, bytes);
+  if (status == cudaErrorMemoryAllocation) throw Error(GRAFT_OUT_OF_MEMORY, "no room for a second set of operands");
+  check(status, "allocating a trial's memory");
+}
+
+void fill_evenly(const Device& device, void* address, DType type, int64_t count, unsigned salt) {
+  if (!address) return;
+  if (type == DType::BF16) over_all(device, count, FillEvenly<Bf16>{static_cast<Bf16*>(address), salt * 0x9E3779B9u});
+  else over_all(device, count, FillEvenly<float>{static_cast<float*>(address), salt * 0x9E3779B9u});
+}
+
+double microseconds_of(const Device& device, const std::function<void()>& enqueue) {
+  constexpr double kSeries = 300;  // microseconds that a series takes at least
+  constexpr int kMostRuns = 200, kSeriesCount = 5;
+  const Event before, after;
+  const auto series = [&](int runs) {
+    before.record(device.stream);
+    for (int i = 0; i < runs; i++) enqueue();
+    after.record(device.stream);
+    return before.microseconds_to(after) / runs;
+  };
+  series(1);
+  const double once = series(1);
+  const int runs = std::clamp(static_cast<int>(kSeries / std::max(once, 0.1)) + 1, 1, kMostRuns);
+  std::vector<double> all;
+  for (int i = 0; i < kSeriesCount; i++) all.push_back(series(runs));
+  std::nth_element(all.begin(), all.begin() + kSeriesCount / 2, all.end());
+  return all[kSeriesCount / 2];
+}
 
 Trial::Trial(const Device& device, const ProductRequest& request) : device_(device), r_(request) {
   try {
@@ -104,12 +124,6 @@ Trial::Memory Trial::take(DType type, int64_t count) {
   check(status, "allocating a trial's operands");
   held_.push_back(m.address);
   return m;
-}
-
-void Trial::fill(const Memory& m, unsigned salt) const {
-  if (!m.address) return;
-  if (m.type == DType::BF16) over_all(device_, m.count, FillEvenly<Bf16>{static_cast<Bf16*>(m.address), salt * 0x9E3779B9u});
-  else over_all(device_, m.count, FillEvenly<float>{static_cast<float*>(m.address), salt * 0x9E3779B9u});
 }
 
 void Trial::run(const Kernel& kernel, void* scratch) const {
@@ -150,24 +164,9 @@ unsigned long long Trial::disagreements(const Kernel& kernel) {
 }
 
 double Trial::microseconds(const Kernel& kernel) {
-  constexpr double kSeries = 300;  // microseconds that a series takes at least
-  constexpr int kMostRuns = 200, kSeriesCount = 5;
   Borrowed scratch(kernel.scratch_bytes());
-  const Event before, after;
   reset();
-  const auto series = [&](int runs) {
-    before.record(device_.stream);
-    for (int i = 0; i < runs; i++) run(kernel, scratch.address);
-    after.record(device_.stream);
-    return before.microseconds_to(after) / runs;
-  };
-  series(1);
-  const double once = series(1);
-  const int runs = std::clamp(static_cast<int>(kSeries / std::max(once, 0.1)) + 1, 1, kMostRuns);
-  std::vector<double> all;
-  for (int i = 0; i < kSeriesCount; i++) all.push_back(series(runs));
-  std::nth_element(all.begin(), all.begin() + kSeriesCount / 2, all.end());
-  return all[kSeriesCount / 2];
+  return microseconds_of(device_, [&] { run(kernel, scratch.address); });
 }
 
 }  // namespace graft::cuda

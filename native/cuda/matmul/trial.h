@@ -1,8 +1,23 @@
-// A product's operands for trying kernels on, while a plan is prepared.
+// Trying kernels while a plan is prepared: memory of their own, numbers in it, time by the device's events; and a product's operands.
 #pragma once
 #include "kernels.h"
 
 namespace graft::cuda {
+
+// Device memory for as long as a trial runs. Throws OUT_OF_MEMORY.
+class Borrowed {
+ public:
+  explicit Borrowed(size_t bytes);
+  ~Borrowed() { cudaFree(address); }
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+  void* address = nullptr;
+};
+
+// Enqueues numbers in [-1, 1) that depend on position and salt alone.
+void fill_evenly(const Device& device, void* address, DType type, int64_t count, unsigned salt);
+// Microseconds of what `enqueue` enqueues, by the device's own events: the median of several series of runs that follow each other without a pause.
+double microseconds_of(const Device& device, const std::function<void()>& enqueue);
 
 class Trial {
  public:
@@ -16,7 +31,6 @@ class Trial {
   void expect(const Kernel& kernel);
   // Results that are farther from the expected than sums in another order can be; NaN counts.
   unsigned long long disagreements(const Kernel& kernel);
-  // Microseconds of a run by the device's own events: the median of several series whose runs follow each other without a pause.
   double microseconds(const Kernel& kernel);
 
  private:
@@ -26,7 +40,7 @@ class Trial {
     DType type = DType::F32;
   };
   Memory take(DType type, int64_t count);
-  void fill(const Memory& memory, unsigned salt) const;
+  void fill(const Memory& memory, unsigned salt) const { fill_evenly(device_, memory.address, memory.type, memory.count, salt); }
   void reset() const;
   void run(const Kernel& kernel, void* scratch) const;
 

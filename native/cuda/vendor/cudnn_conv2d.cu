@@ -1,6 +1,7 @@
 // conv2d by cuDNN. x, y and the weight (OHWI) are taken as they lie, channels last: nothing is repacked. What cuDNN does not do in one
 // go own kernels finish: bias, residual and activation after a bare convolution, gradients that it stores elsewhere first.
 #include "matmul/choice.h"
+#include "matmul/trial.h"
 #include "product.cuh"
 #include "reduce.cuh"
 #include "vendor/cudnn_graph.h"
@@ -40,31 +41,83 @@ Convolution convolution(const Request& r) {
           {pair("stride_h", "stride_w"), pair("dilation_h", "dilation_w"), pair("pad_top", "pad_left"), pair("pad_bottom", "pad_right")}};
 }
 
+constexpr int kWays = 4;  // of cuDNN's, that are measured
+
 using Plan = std::shared_ptr<CudnnPlan>;
 
-// Makes plans, and remembers what cuDNN said to the last one that failed.
+// Makes plans, and remembers what cuDNN said to the last one that failed. With a tuning file some ways of each graph are measured, and the
+// file keeps the fastest.
 class Planner {
  public:
-  Planner(const Cudnn& dnn, bool tf32) : dnn_(dnn), tf32_(tf32) {}
-  template <class Describe>
-  Plan make(const Describe& describe) {
+  Planner(const Device& device, const Cudnn& dnn, const ChoiceSettings& settings) : device_(device), dnn_(dnn), tf32_(settings.f32 == F32Product::Tf32), tuning_(settings.tuning) {}
+
+  Plan make(const std::function<void(CudnnGraph&)>& describe) {
+    if (tuning_.empty()) return of_way(describe, 0);
     CudnnGraph graph(dnn_);
     describe(graph);
-    Plan plan = graph.plan(tf32_, kMostWorkspace);
+    const std::string key = text(machine_text(device_, text("cudnn ", dnn_.version)), "; ", tf32_ ? "tf32 " : "", "graph ", graph.key());
+    Tuning& file = tuning_file(tuning_);
+    const std::string before = file.find(key);
+    for (int way = 0; way < kWays; way++)
+      if (before == way_name(way))
+        if (Plan known = of_way(describe, way)) return known;
+    std::vector<Plan> ways;
+    for (int way = 0; way < kWays; way++)
+      if (Plan plan = of_way(describe, way)) ways.push_back(std::move(plan));
+      else break;
+    if (ways.size() < 2) return ways.empty() ? nullptr : ways[0];
+    size_t best = 0;
+    double least = 0;
+    try {
+      for (size_t i = 0; i < ways.size(); i++) {
+        const double time = microseconds(*ways[i], graph.operands());
+        if (i == 0 || time < least) best = i, least = time;
+      }
+    } catch (const Error& e) {
+      if (e.status() != GRAFT_OUT_OF_MEMORY) throw;
+      print_once(text("a convolution's first way of cuDNN's is taken unmeasured: ", e.what()));
+      return ways[0];
+    }
+    file.remember(key, way_name(static_cast<int>(best)), least);
+    return ways[best];
+  }
+  const std::string& reason() const { return reason_; }
+  static std::string way_name(int way) { return text("way", way + 1); }
+
+ private:
+
+  Plan of_way(const std::function<void(CudnnGraph&)>& describe, int way) {
+    CudnnGraph graph(dnn_);
+    describe(graph);
+    Plan plan = graph.plan(tf32_, kMostWorkspace, way);
     if (!plan) reason_ = graph.reason();
     return plan;
   }
-  const std::string& reason() const { return reason_; }
 
- private:
+  double microseconds(const CudnnPlan& plan, const std::vector<CudnnGraph::Operand>& operands) const {
+    const Borrowed scratch(plan.scratch_bytes());
+    std::vector<std::unique_ptr<Borrowed>> memory;
+    std::vector<void*> addresses;
+    for (const CudnnGraph::Operand& o : operands) {
+      memory.push_back(std::make_unique<Borrowed>(size_of(o.type) * static_cast<size_t>(o.count)));
+      addresses.push_back(memory.back()->address);
+      fill_evenly(device_, addresses.back(), o.type, o.count, static_cast<unsigned>(addresses.size()));
+    }
+    return microseconds_of(device_, [&] { plan.run(device_, addresses, scratch.address); });
+  }
+
+  const Device& device_;
   const Cudnn& dnn_;
   bool tf32_;
-  std::string reason_;
+  std::string tuning_, reason_;
 };
 
-// `more`: own kernels after or beside it.
-std::unique_ptr<Kernel> kernel(const Device& d, const Cudnn& dnn, const std::string& more, size_t scratch, std::function<void(const Args&)> run) {
-  return std::make_unique<OwnKernel>(d, text("cudnn:", dnn.version, ":cuda", more), scratch, std::move(run));
+// Named are the ways other than the first; `more`: own kernels after or beside it.
+std::unique_ptr<Kernel> kernel(const Device& d, const Cudnn& dnn, std::initializer_list<Plan> plans, const std::string& more, size_t scratch, std::function<void(const Args&)> run) {
+  std::string ways;
+  for (const Plan& plan : plans)
+    if (plan && plan->way > 0) ways += text(":", Planner::way_name(plan->way));
+  return std::make_unique<OwnKernel>(d, text("cudnn:", dnn.version, ways, ":cuda", more), scratch, std::move(run));
 }
 
 template <class T>
@@ -102,7 +155,7 @@ std::unique_ptr<Kernel> forward(const Device& d, const Cudnn& dnn, const Request
     });
   if (!plan) return nullptr;
   const int64_t count = r.outputs[0].count(), outs = z.y[1];
-  return kernel(d, dnn, finishes && !fused ? " + own:epilogue:cuda" : "", plan->scratch_bytes(), [=, &d](const Args& a) {
+  return kernel(d, dnn, {plan}, finishes && !fused ? " + own:epilogue:cuda" : "", plan->scratch_bytes(), [=, &d](const Args& a) {
     std::vector<void*> operands = {a.in[kInput], a.in[kFilter], a.out[0]};
     if (fused && biased) operands.push_back(a.in[kShift]);
     if (fused && residual) operands.push_back(a.residual);
@@ -174,7 +227,7 @@ std::unique_ptr<Kernel> backward(const Device& d, const Cudnn& dnn, const Reques
   const size_t sums = wants(r, kShift) ? columns.scratch(1) : 0;
   const size_t scratch = sums + std::max(data.scratch_bytes(), filter.scratch_bytes());
   const std::string more = text(data.staged || filter.staged ? " + own:put:cuda" : "", wants(r, kShift) ? " + own:simt:column_sums:cuda" : "");
-  return kernel(d, dnn, more, scratch, [=, &d](const Args& a) {
+  return kernel(d, dnn, {filter.plan, data.plan}, more, scratch, [=, &d](const Args& a) {
     const T* g = static_cast<const T*>(a.dout);
     void* rest = static_cast<char*>(a.scratch) + sums;
     const Gradient<T> dx = gradient_of<T>(r, a, kInput);
@@ -197,7 +250,7 @@ std::unique_ptr<Kernel> make_cudnn_conv2d(const Device& d, const Request& r) {
     print_once(text("own kernels make dense convolutions, slower than cuDNN's: ", reason));
     return nullptr;
   }
-  Planner planner(*dnn, settings.f32 == F32Product::Tf32);
+  Planner planner(d, *dnn, settings);
   const bool narrow = r.inputs[kInput].dtype == DType::BF16, first = r.pass == Pass::Forward;
   auto made = first ? narrow ? forward<Bf16>(d, *dnn, r, planner) : forward<float>(d, *dnn, r, planner)
                     : narrow ? backward<Bf16>(d, *dnn, r, planner) : backward<float>(d, *dnn, r, planner);

@@ -115,8 +115,9 @@ CudnnGraph::Tensor CudnnGraph::tensor(int64_t number, DType type, const Dimensio
   return made;
 }
 CudnnGraph::Tensor CudnnGraph::tensor(DType type, const Dimensions& dimensions) {
-  if (tensors_ == 0) f32_ = type == DType::F32;
-  return tensor(tensors_++, type, dimensions, false);
+  if (operands_.empty()) f32_ = type == DType::F32;
+  operands_.push_back({type, dimensions[0] * dimensions[1] * dimensions[2] * dimensions[3]});
+  return tensor(static_cast<int64_t>(operands_.size()) - 1, type, dimensions, false);
 }
 CudnnGraph::Tensor CudnnGraph::between(const Dimensions& dimensions) { return tensor(kFirstBetween + between_++, DType::F32, dimensions, true); }
 
@@ -205,7 +206,7 @@ bool CudnnGraph::repeatable(cudnnBackendDescriptor_t configuration, bool tf32) {
   return true;
 }
 
-std::shared_ptr<CudnnPlan> CudnnGraph::plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most) {
+std::shared_ptr<CudnnPlan> CudnnGraph::plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most, int& before) {
   if (!repeatable(configuration, tf32)) return nullptr;
   cudnnBackendDescriptor_t plan = nullptr;
   if (!good(dnn_.create_descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan), "describing a plan")) return nullptr;
@@ -214,24 +215,26 @@ std::shared_ptr<CudnnPlan> CudnnGraph::plan_of(cudnnBackendDescriptor_t configur
                     good(dnn_.set(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &configuration), "describing a plan") &&
                     good(dnn_.finalize(plan), "making a plan") &&
                     good(dnn_.read(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &count, &workspace), "asking for a plan's workspace");
-  if (made && workspace >= 0 && static_cast<size_t>(workspace) <= most)
+  const bool good_enough = made && workspace >= 0 && static_cast<size_t>(workspace) <= most;
+  if (good_enough && before == 0)
     return std::make_shared<CudnnPlan>(dnn_, plan, static_cast<size_t>(workspace), std::exchange(made_, {}));
-  if (made) reason_ = text("a plan needs ", workspace, " bytes of workspace");
+  if (good_enough) before--;
+  else if (made) reason_ = text("a plan needs ", workspace, " bytes of workspace");
   dnn_.destroy_descriptor(plan);
   return nullptr;
 }
 
-std::shared_ptr<CudnnPlan> CudnnGraph::plan(bool tf32, size_t most) {
+std::shared_ptr<CudnnPlan> CudnnGraph::plan(bool tf32, size_t most, int way) {
   std::lock_guard<std::mutex> hold(dnn_.mutex);
-  const std::string key = text(key_, tf32 ? " tf32 " : " ", most);
+  const std::string key = text(key_, tf32 ? " tf32 " : " ", most, " way ", way);
   if (auto known = dnn_.plans[key].lock()) return known;
-  auto made = first_plan(tf32, most);
-  if (made) dnn_.plans[key] = made;
+  auto made = find_plan(tf32, most, way);
+  if (made) made->way = way, dnn_.plans[key] = made;
   else dnn_.plans.erase(key);
   return made;
 }
 
-std::shared_ptr<CudnnPlan> CudnnGraph::first_plan(bool tf32, size_t most) {
+std::shared_ptr<CudnnPlan> CudnnGraph::find_plan(bool tf32, size_t most, int way) {
   cudnnBackendDescriptor_t graph = make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   set(graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn_.handle);
   set(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<int64_t>(operations_.size()), operations_.data());
@@ -251,7 +254,7 @@ std::shared_ptr<CudnnPlan> CudnnGraph::first_plan(bool tf32, size_t most) {
     if (count == 0 || !good(dnn_.read(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, &given, configurations.data()), "asking for engines"))
       continue;
     for (int64_t i = 0; i < std::min(count, given); i++)
-      if (auto plan = plan_of(configurations[static_cast<size_t>(i)], tf32, most)) return plan;
+      if (auto plan = plan_of(configurations[static_cast<size_t>(i)], tf32, most, way)) return plan;
   }
   if (reason_.empty()) reason_ = "it names no engine";
   return nullptr;

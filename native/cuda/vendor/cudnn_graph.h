@@ -21,6 +21,7 @@ class CudnnPlan {
 
   // Bytes of scratch memory, with what aligning takes.
   size_t scratch_bytes() const { return workspace_ ? workspace_ + kAlignment : 0; }
+  int way = 0;  // how many that would do as well the heuristics name before it
   // Enqueues it; tensor i of the graph lies at addresses[i].
   void run(const Device& device, const std::vector<void*>& addresses, void* scratch) const;
 
@@ -60,10 +61,19 @@ class CudnnGraph {
   void add(Tensor x, Tensor b, Tensor y);
   void relu(Tensor x, Tensor y);
 
+  // What the graph's tensors in memory are, in the order of their numbers.
+  struct Operand {
+    DType type;
+    int64_t count;
+  };
+  const std::vector<Operand>& operands() const { return operands_; }
+  // Equal text = equal graph.
+  const std::string& key() const { return key_; }
+
   // The first way that cuDNN's heuristics name which is repeatable bit by bit, sums in F32, rounds F32 factors only where `tf32` permits it,
-  // and takes no more than `most` bytes of workspace. Equal graphs have one plan. Null where there is none; `reason` says what the last one
-  // failed at. To be called once.
-  std::shared_ptr<CudnnPlan> plan(bool tf32, size_t most);
+  // and takes no more than `most` bytes of workspace; or, with `way`, the one after so many of these. Equal graphs have one plan a way. Null where
+  // there is none; `reason` says what the last one failed at. To be called once.
+  std::shared_ptr<CudnnPlan> plan(bool tf32, size_t most, int way = 0);
   const std::string& reason() const { return reason_; }
 
  private:
@@ -76,16 +86,18 @@ class CudnnGraph {
   void operation(cudnnBackendDescriptorType_t type, const std::vector<std::pair<cudnnBackendAttributeName_t, cudnnBackendDescriptor_t>>& parts,
                  const std::vector<std::pair<cudnnBackendAttributeName_t, float>>& factors);
   void pointwise(cudnnPointwiseMode_t mode, Tensor x, Tensor b, Tensor y);
-  std::shared_ptr<CudnnPlan> first_plan(bool tf32, size_t most);
-  std::shared_ptr<CudnnPlan> plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most);
+  std::shared_ptr<CudnnPlan> find_plan(bool tf32, size_t most, int way);
+  // Takes one off `before` and gives nothing where the plan is good and `before` is not 0.
+  std::shared_ptr<CudnnPlan> plan_of(cudnnBackendDescriptor_t configuration, bool tf32, size_t most, int& before);
   bool repeatable(cudnnBackendDescriptor_t configuration, bool tf32);
 
   const Cudnn& dnn_;
   bool broken_ = false;  // a description was refused; nothing can come of it
   bool f32_ = false;     // factors are F32
-  int64_t tensors_ = 0, between_ = 0;
+  int64_t between_ = 0;
+  std::vector<Operand> operands_;
   std::vector<cudnnBackendDescriptor_t> made_, operations_;
-  std::string key_;  // all attributes in the order of the calls; equal text = equal graph
+  std::string key_;  // all attributes in the order of the calls
   std::string reason_;
 };
 
