@@ -139,10 +139,11 @@ int32_t graft_linear_cross_entropy(graft_device* device, int64_t stream, int32_t
 }
 
 int32_t graft_optimizer_step(graft_device* device, int64_t stream, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2,
-                             double eps, double rate, double decay, double anchor_strength, double clip, int64_t update, int64_t count,
-                             const int64_t* ranges, int32_t range_count, int64_t weight, int64_t weight_count, int64_t gradient,
+                             double eps, double rate, double decay, double anchor_strength, double clip, double average_decay, int64_t update,
+                             int64_t count, const int64_t* ranges, int32_t range_count, int64_t weight, int64_t weight_count, int64_t gradient,
                              int64_t gradient_count, int64_t first, int64_t first_count, int64_t second, int64_t second_count, int64_t anchor,
-                             int64_t anchor_count, int64_t mask, int64_t mask_count, int64_t norm, int64_t norm_count) {
+                             int64_t anchor_count, int64_t mask, int64_t mask_count, int64_t norm, int64_t norm_count, int64_t average,
+                             int64_t average_count, int64_t copy, int64_t copy_count) {
   return guard([&] {
     require(range_count >= 0 && (ranges || range_count == 0), "ranges are null or their count is negative");
     OptimizerCall call{};
@@ -156,6 +157,7 @@ int32_t graft_optimizer_step(graft_device* device, int64_t stream, int32_t kind,
     call.decay = decay;
     call.anchor_strength = anchor_strength;
     call.clip = clip;
+    call.average_decay = average_decay;
     call.update = update;
     call.count = count;
     for (int32_t i = 0; i < range_count; i++) call.ranges.emplace_back(ranges[2 * i], ranges[2 * i + 1]);
@@ -166,6 +168,8 @@ int32_t graft_optimizer_step(graft_device* device, int64_t stream, int32_t kind,
     call.anchor = {"anchor", anchor, anchor_count};
     call.mask = {"mask", mask, mask_count, DType::U8};
     call.norm = {"norm", norm, norm_count};
+    call.average = {"average", average, average_count};
+    call.copy = {"copy", copy, copy_count, DType::BF16};
     direct_of(device).update(call, stream);
   });
 }

@@ -47,11 +47,12 @@ struct OptimizerCall {
   OptimizerKind kind;
   double momentum, beta1, beta2, eps;
   bool nesterov;
-  double rate, decay, anchor_strength, clip;
+  double rate, decay, anchor_strength, clip, average_decay;
   int64_t update, count;
   std::vector<std::pair<int64_t, int64_t>> ranges;  // of elements, [first, second); empty: all
   Region weight, gradient, first, second, anchor, mask;
   Region norm;  // [1], optional: of the gradient before clipping
+  Region average, copy;  // copy is BF16, optional
 };
 
 // weight [rows, columns] += factor * b a on each slice; shapes and slices as of the operation lora_linear.

@@ -33,6 +33,10 @@ std::vector<const Region*> check(const OptimizerCall& call) {
   if (call.mask.given()) used.push_back(&call.mask.holds((call.count + 7) / 8));
   require(call.clip > 0 || !call.norm.given(), "norm: that of the gradient is known only where it is clipped");
   if (call.norm.given()) used.push_back(&call.norm.holds(1));
+  within_one("average", call.average_decay);
+  require(call.average_decay > 0 || !call.average.given(), "average: none is kept with a decay of 0");
+  if (call.average_decay > 0) used.push_back(&call.average.holds(call.count));
+  if (call.copy.given()) used.push_back(&call.copy.holds(call.count));
   for (size_t i = 0; i < used.size(); i++)
     for (size_t j = 0; j < i; j++) used[i]->apart_from(*used[j]);
   int64_t end = 0;
@@ -57,6 +61,8 @@ void Direct::update(const OptimizerCall& call, int64_t stream) {
   r.nesterov = call.nesterov;
   r.anchor = call.anchor_strength != 0;
   r.clip = call.clip > 0;
+  r.average = call.average_decay;
+  r.narrow = call.copy.given();
   r.elements = call.count;
   const bool masked = call.mask.given();
   auto segment = [&](int64_t begin, int64_t end) { r.segments.push_back({begin, end - begin, 0, masked ? begin : -1, 0}); };
@@ -64,7 +70,7 @@ void Direct::update(const OptimizerCall& call, int64_t stream) {
   if (call.ranges.empty()) segment(0, call.count);
 
   KernelCache::Key key{static_cast<int64_t>(Family::Update), static_cast<int64_t>(r.kind), bits(r.momentum), bits(r.beta1), bits(r.beta2), bits(r.eps),
-                       r.nesterov, r.anchor, r.clip, r.elements, masked};
+                       r.nesterov, r.anchor, r.clip, bits(r.average), r.narrow, r.elements, masked};
   for (const Segment& s : r.segments) key.insert(key.end(), {s.offset, s.count});
   Numbers numbers;
   numbers.block.rate[0] = static_cast<float>(call.rate);
@@ -73,7 +79,7 @@ void Direct::update(const OptimizerCall& call, int64_t stream) {
   numbers.block.header->clip_norm = static_cast<float>(call.clip);
   numbers.block.header->update = call.update;
   void *in[] = {call.gradient.at(), call.anchor.at(), nullptr, nullptr, nullptr, call.mask.at()};
-  void *out[] = {call.weight.at(), call.first.at(), call.second.at()};
+  void *out[] = {call.weight.at(), call.first.at(), call.second.at(), call.average.at(), call.copy.at()};
   Args args{};
   args.in = in;
   args.out = out;

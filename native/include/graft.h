@@ -238,13 +238,15 @@ GRAFT_API int32_t graft_linear_cross_entropy(graft_device *device, int64_t strea
  * above 0 adds anchor_strength * (weight - anchor) to the gradient. clip above 0 limits the norm of the gradient of what is live.
  * Live are the elements whose bit in mask (optional, U8, little-endian bits) is 1 and that lie in one of the ranges [ranges[2i], ranges[2i + 1]),
  * ascending; no ranges: all. What is not live keeps weight and moments. norm F32 [1] (optional, with clip
- * alone): the gradient's before clipping. */
+ * alone): the gradient's before clipping. average_decay above 0 keeps a moving average of the weights, F32 [count], given with it alone:
+ * average = average_decay * average + (1 - average_decay) * weight. copy BF16 [count] (optional): the weights after the update, rounded. */
 GRAFT_API int32_t graft_optimizer_step(graft_device *device, int64_t stream, int32_t kind, double momentum, int32_t nesterov, double beta1, double beta2,
-                                       double eps, double rate, double decay, double anchor_strength, double clip, int64_t update,
-                                       int64_t count, const int64_t *ranges, int32_t range_count, int64_t weight, int64_t weight_count,
+                                       double eps, double rate, double decay, double anchor_strength, double clip, double average_decay,
+                                       int64_t update, int64_t count, const int64_t *ranges, int32_t range_count, int64_t weight, int64_t weight_count,
                                        int64_t gradient, int64_t gradient_count, int64_t first, int64_t first_count, int64_t second,
                                        int64_t second_count, int64_t anchor, int64_t anchor_count, int64_t mask, int64_t mask_count,
-                                       int64_t norm, int64_t norm_count);
+                                       int64_t norm, int64_t norm_count, int64_t average, int64_t average_count, int64_t copy,
+                                       int64_t copy_count);
 /* Adds a low-rank update to a weight in one pass: weight [rows, columns] += factor * b a, on each of `slices` runs of `width` rows
  * that begin at starts[i], ascending without overlap. a is [slices * rank, columns], b is [slices * width, rank], as of the
  * operation lora_linear. The negative factor takes it off again, within two roundings. type is that of all three: F32 or

@@ -229,15 +229,20 @@ inline Outcome optimizer(const Machine& machine, uint64_t seed, int32_t kind, in
   for (uint8_t& byte : mask) byte = static_cast<uint8_t>(random.below(256));
   const int64_t ranges[] = {1, elements / 3, elements / 2, elements};
   const bool adam = kind != GRAFT_SGD;
-  std::vector<float> norm(1);
+  std::vector<float> norm(1), average = w;
+  std::vector<uint16_t> copy(elements);
   Placed at(machine);
   for (int64_t update = 1; update <= 2; update++)
-    done(graft_optimizer_step(machine.device, machine.stream, kind, adam ? 0 : 0.9, !adam, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.5, 3, update, elements, ranges, 2, at(w),
+    done(graft_optimizer_step(machine.device, machine.stream, kind, adam ? 0 : 0.9, !adam, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.5, 3, 0.75, update, elements, ranges, 2, at(w),
                               elements, at(g), elements, at(m), elements, adam ? at(v) : 0, adam ? elements : 0, at(anchor), elements, at(mask), count(mask),
-                              at(norm), 1));
+                              at(norm), 1, at(average), elements, at(copy), elements));
   at.back();
   Outcome all{norm[0]};
-  for (const auto* part : {&w, &m, &v}) append(all, *part);
+  for (const auto* part : {&w, &m, &v, &average}) append(all, *part);
+  for (int64_t i = 0; i < elements; i++) {
+    const bool live = mask[i / 8] >> i % 8 & 1 && ((i >= ranges[0] && i < ranges[1]) || i >= ranges[2]);
+    all.push_back(live ? bf16_to_float(copy[i]) - bf16_to_float(float_to_bf16(w[i])) : copy[i]);  // 0: rounded once, and nothing where nothing is live
+  }
   return all;
 }
 

@@ -44,7 +44,7 @@ void misuse(Harness& harness, graft_device* device) {
   refuses("dx overlaps weight", fused(0, 0, at + 12, 0, at + 64));
   refuses("results overlaps dbias", fused(at + 32, 0, 0, at + 64, at + 64));
   auto step = [&](int32_t kind, int32_t ranges, double clip, int64_t norm) {
-    return graft_optimizer_step(device, 0, kind, 0, 0, 0, 0, 0, 0.1, 0, 0, clip, 1, 4, nullptr, ranges, at, 4, at + 16, 4, 0, 0, 0, 0, 0, 0, 0, 0, norm, norm ? 1 : 0);
+    return graft_optimizer_step(device, 0, kind, 0, 0, 0, 0, 0, 0.1, 0, 0, clip, 0, 1, 4, nullptr, ranges, at, 4, at + 16, 4, 0, 0, 0, 0, 0, 0, 0, 0, norm, norm ? 1 : 0, 0, 0, 0, 0);
   };
   refuses("no optimizer has the code 3", step(3, 0, 0, 0));
   refuses("ranges are null", step(GRAFT_SGD, 1, 0, 0));

@@ -98,7 +98,7 @@ void refusals(Harness& harness, const Machine& gpu) {
   refuses("m is 1099511627777; expected", graft_matmul(gpu.device, 0, 0, 0, 1, 1, (int64_t{1} << 40) + 1, 1, 1, 0, 0, at, 4, 1, 1, at, 4, 1, 1, at, 4, 1, 1, 0, 0, 0, 0));
   refuses("weight: at address", graft_low_rank_merge(gpu.device, 0, GRAFT_F32, 2, 2, 1, 1, 1, 2, starts, in_host, 4, at, 2, at + 16, 2));
   refuses("results: at address", graft_softmax_cross_entropy(gpu.device, 0, GRAFT_F32, 2, 2, 0, -100, 1, 0, at, 4, GRAFT_I32, at + 16, 2, 0, 0, 0, 0, in_host, 2));
-  refuses("gradient: at address", graft_optimizer_step(gpu.device, 0, GRAFT_SGD, 0, 0, 0, 0, 0, 0.1, 0, 0, 0, 1, 4, nullptr, 0, at, 4, in_host, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
+  refuses("gradient: at address", graft_optimizer_step(gpu.device, 0, GRAFT_SGD, 0, 0, 0, 0, 0, 0.1, 0, 0, 0, 0, 1, 4, nullptr, 0, at, 4, in_host, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0));
   refuses("t: at address", graft_low_rank_forward(gpu.device, 0, GRAFT_F32, 1, 2, 2, 1, 1, 1, 2, starts, 0, 0, at, 2, at + 8, 4, 0, 0, at + 24, 2, at + 32, 2, 0, 0, 0, 0, at + 40, 2, in_host, 1));
 
   using cuda::Allocation;

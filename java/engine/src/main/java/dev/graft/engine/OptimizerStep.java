@@ -16,6 +16,7 @@ public final class OptimizerStep {
     private double decay;
     private double anchorStrength;
     private double clip;
+    private double averageDecay;
     private long update = 1;
     // of elements, first and behind the last of each; none: all
     private long[] ranges = {};
@@ -23,6 +24,8 @@ public final class OptimizerStep {
     private Memory second;
     private Memory anchor;
     private Memory mask;
+    private Memory average;
+    private Memory copy;
 
     private OptimizerStep(Optimizer optimizer) {
         this.optimizer = Objects.requireNonNull(optimizer, "optimizer");
@@ -34,12 +37,15 @@ public final class OptimizerStep {
         decay = other.decay;
         anchorStrength = other.anchorStrength;
         clip = other.clip;
+        averageDecay = other.averageDecay;
         update = other.update;
         ranges = other.ranges;
         first = other.first;
         second = other.second;
         anchor = other.anchor;
         mask = other.mask;
+        average = other.average;
+        copy = other.copy;
     }
 
     /** An update at rate 0, without moments: enough for SGD without momentum once it has a rate. */
@@ -97,6 +103,26 @@ public final class OptimizerStep {
         return next;
     }
 
+    /**
+     * Keeps a moving average of the live weights: {@code average = decay * average + (1 - decay) * weight} after the update.
+     *
+     * @param decay above 0, below 1
+     * @param average F32 of the weights' count, the weights before the first update; written
+     */
+    public OptimizerStep average(double decay, Memory average) {
+        OptimizerStep next = new OptimizerStep(this);
+        next.averageDecay = decay;
+        next.average = Objects.requireNonNull(average, "average");
+        return next;
+    }
+
+    /** Writes the live weights after the update, rounded to nearest, into this too: BF16 of the weights' count. */
+    public OptimizerStep copy(Memory bf16) {
+        OptimizerStep next = new OptimizerStep(this);
+        next.copy = Objects.requireNonNull(bf16, "bf16");
+        return next;
+    }
+
     /** U8, a bit an element: element i is live where bit {@code i % 8}, counted from the lowest, of byte {@code i / 8} is 1. */
     public OptimizerStep mask(Memory bits) {
         OptimizerStep next = new OptimizerStep(this);
@@ -130,6 +156,8 @@ public final class OptimizerStep {
         o.reads("anchor", anchor, DType.F32);
         o.reads("mask", mask, DType.U8);
         o.writes("norm", norm, DType.F32);
+        o.writes("average", average, DType.F32);
+        o.writes("copy", copy, DType.BF16);
     }
 
     int run(graft_device device, long stream, Operands o) {
@@ -146,8 +174,8 @@ public final class OptimizerStep {
 
     private int run(graft_device device, long stream, Operands o, int kind, Optimizer.Sgd sgd, double beta1, double beta2, double eps) {
         return Graft.graft_optimizer_step(device, stream, kind, sgd.momentum(), sgd.nesterov() ? 1 : 0, beta1, beta2, eps, rate, decay,
-                anchorStrength, clip, update, o.count(0), ranges, ranges.length / 2, o.address(0), o.count(0), o.address(1),
+                anchorStrength, clip, averageDecay, update, o.count(0), ranges, ranges.length / 2, o.address(0), o.count(0), o.address(1),
                 o.count(1), o.address(2), o.count(2), o.address(3), o.count(3), o.address(4), o.count(4), o.address(5), o.count(5),
-                o.address(6), o.count(6));
+                o.address(6), o.count(6), o.address(7), o.count(7), o.address(8), o.count(8));
     }
 }

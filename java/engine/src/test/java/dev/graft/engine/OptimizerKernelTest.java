@@ -1,10 +1,12 @@
 package dev.graft.engine;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
+import org.bytedeco.javacpp.ShortPointer;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -135,6 +137,24 @@ class OptimizerKernelTest {
     }
 
     @Test
+    void anAverageAndACopyFollowTheLiveWeights() {
+        float[] weight = {1, 2, -3, 5};
+        float[] average = {0, 4, 1, 7};
+        // element 2 is masked; numbers are exact in bf16 and halves of them in F32
+        try (ShortPointer copy = new ShortPointer(4)) {
+            copy.put(new short[] {9, 9, 9, 9}, 0, 4);
+            OptimizerStep step = OptimizerStep.of(new Optimizer.Sgd(0, false)).rate(0.5).mask(Memory.of(new byte[] {0b1011}))
+                    .average(0.75, Memory.of(average)).copy(Memory.of(copy, DType.BF16));
+            kernels.optimizerStep(step, Memory.of(weight), Memory.of(new float[] {1, -2, 4, 3}));
+            assertArrayEquals(new float[] {0.5f, 3, -3, 3.5f}, weight);
+            assertArrayEquals(new float[] {0.125f, 3.75f, 1, 6.125f}, average);
+            for (int i = 0; i < 4; i++) {
+                assertEquals(i == 2 ? 9 : (short) (Float.floatToIntBits(weight[i]) >> 16), copy.get(i), "copy of element " + i);
+            }
+        }
+    }
+
+    @Test
     void wrongArgumentsAreNamed() {
         Memory w = Memory.of(new float[8]);
         Memory g = Memory.of(new float[8]);
@@ -153,6 +173,11 @@ class OptimizerKernelTest {
         refuses("anchor: 8 elements", sgd.anchor(1, Memory.of(new float[3])), w, g);
         refuses("mask: 1 elements of u8 are needed, 0 came", sgd.mask(Memory.of(new byte[0])), w, g);
         refuses("mask is F32; expected [U8]", sgd.mask(g), w, g);
+        refuses("average is 1", sgd.average(1, m), w, g);
+        refuses("average: none is kept with a decay of 0", sgd.average(0, m), w, g);
+        refuses("average: 8 elements of f32 are needed, 7 came", sgd.average(0.5, Memory.of(new float[7])), w, g);
+        refuses("copy is F32; expected [BF16]", sgd.copy(m), w, g);
+        refuses("average overlaps weight", sgd.average(0.5, w), w, g);
         refuses("range 4 to 12", sgd.rows(4, 1, 3), w, g);
         refuses("range 0 to 4: expected ranges that ascend from 8", sgd.rows(4, 1, 2).rows(4, 0, 1), w, g);
         refuses("gradient overlaps weight", sgd, w, w);
