@@ -49,4 +49,7 @@ inline Branch branch_of(const Request& r) {
   return u;
 }
 
+// d(scale) of each adapter, from t and u [rows, columns].
+void add_scale_gradients(const Device& d, const Branch& u, const float* t, const float* through, const Gradient<float>& dscales);
+
 }  // namespace graft::cuda

@@ -81,6 +81,10 @@ __global__ void __launch_bounds__(kThreads) scale_gradients(const __grid_constan
   if (threadIdx.x == 0) dscales.put(g, u.factor * sum);
 }
 
+void add_scale_gradients(const Device& d, const Branch& u, const float* t, const float* through, const Gradient<float>& dscales) {
+  launch(scale_gradients, {u.adapters, kThreads, 0, d.stream}, u, t, through, dscales);
+}
+
 namespace {
 
 template <class T>
@@ -128,7 +132,7 @@ class LoraBackward {
     if (grouped_) {
       if (da.address) over_all(d_, u.adapters * columns_ * u.in, GroupedA<T>{u, through, z, da});
       if (db.address) over_all(d_, u.adapters * u.slices * u.width * u.rank, GroupedB<T>{u, t, g, db});
-      if (ds.address) launch(scale_gradients, {u.adapters, kThreads, 0, d_.stream}, u, t, through, ds);
+      if (ds.address) add_scale_gradients(d_, u, t, through, ds);
       return;
     }
     if (da.address) product(d_, 1, columns_, u.in, u.rows, 1, left<float>(through, 1, columns_), right<T>(z, u.in, 1), scaled(da, u.in));

@@ -50,13 +50,12 @@ inline OpTest lora_linear_test() {
     c.inputs[6] = {{c.inputs[0].shape[0]}, Fill::Adapters};
     return c;
   };
-  auto scaled = [](OpCase& c) -> OpCase& {
-    c.inputs[7] = {{3}};
-    return c;
-  };
+  auto scaled = [](OpCase& c) -> OpCase& { return c.inputs[7] = {{3}}, c; };
   grouped(one("adapters", {17, 33}, 17, 4));
   scaled(grouped(one("adapters_scaled", {13, 5, 33}, 33, 8)));
   scaled(grouped(one("adapters_rank33", {9, 2, 17}, 19, 33)));
+  scaled(grouped(one("adapters_rank1", {9, 33}, 17, 1)));
+  grouped(one("adapters_one_without_rows", {2, 5, 17}, 21, 16));  // two samples, three adapters
   scaled(grouped(sliced("adapters_slices_other_branch", {11, 3, 33}))).inputs[5] = {{11, 3, 33}};
   return t;
 }
