@@ -229,12 +229,12 @@ std::unique_ptr<Kernel> make_attention(const Device& d, const Request& r) {
     if (r.call().has(i) && r.inputs[i].dtype != type) return nullptr;
   const Heads h = heads_of(r);
   if (h.size > kMostHead || Memory::bytes(h.size) > d.most_shared) return nullptr;
-  std::unique_ptr<Kernel> simt = type == DType::BF16 ? attention<Bf16>(d, r) : attention<float>(d, r);
-  const bool admitted = admits_own(d, "attention");
-  if (admitted)
-    if (auto kernel = make_mma_attention(d, r, simt)) return kernel;
-  if (!admitted && type == DType::BF16) print_once("attention in bf16 is done by own:attention; graft.matmul=own lets in own:mma:attention, which no device like this one has checked");
-  return simt;
+  const auto make_simt = [&] { return type == DType::BF16 ? attention<Bf16>(d, r) : attention<float>(d, r); };
+  std::unique_ptr<Kernel> simt = make_simt(), mma = make_mma_attention(d, r, simt);  // which keeps simt where it fits
+  if (!mma) return simt;
+  if (admits_own(d, "attention")) return mma;
+  print_once("attention in bf16 is done by own:attention; graft.matmul=own lets in own:mma:attention, which no device like this one has checked");
+  return make_simt();
 }
 
 }  // namespace graft::cuda

@@ -75,8 +75,9 @@ class Rows {
   }
 
   // Forward, and the gradients of x, A and B for one of the result; W is frozen.
-  void lora(int64_t rows, int64_t width, int64_t rank) {
-    row(text("lora_", rows, "x", width, "_r", rank), [&] {
+  // adapters: of the rows, a sample of 128 each; 0: one adapter for all.
+  void lora(int64_t rows, int64_t width, int64_t rank, int64_t adapters = 0) {
+    row(text("lora_", rows, "x", width, "_r", rank, adapters ? text("_adapters", adapters) : ""), [&] {
       const OpDef& op = *find_op("lora_linear");
       Request r;
       r.op = &op;
@@ -86,6 +87,7 @@ class Rows {
       TensorType none;
       none.shape.rank = -1;
       r.inputs = {{DType::BF16, {rows, width}}, {DType::BF16, {width, width}}, {DType::F32, {width}}, {DType::BF16, {rank, width}}, {DType::BF16, {width, rank}}, none, none, none};
+      if (adapters) r.inputs[3].shape = {adapters, rank, width}, r.inputs[4].shape = {adapters, width, rank}, r.inputs[6] = {DType::I32, {rows / 128}};
       r.outputs = op.infer(r.call());
       r.constant = {false, true, true, false, false, false, false, false};
       r.weights_may_pack = false;
@@ -100,7 +102,14 @@ class Rows {
       std::deque<Memory> memory;
       auto fresh = [&](const TensorType& type, double deviation) { return memory.emplace_back(normal(column_, type, deviation)).address(); };
       std::vector<void*> in, out, din(r.inputs.size(), nullptr);
-      for (const TensorType& type : r.inputs) in.push_back(type.shape.rank < 0 ? nullptr : fresh(type, 0.02));
+      for (const TensorType& type : r.inputs) in.push_back(type.shape.rank < 0 || type.dtype == DType::I32 ? nullptr : fresh(type, 0.02));
+      if (adapters) {
+        std::vector<int32_t> numbers(static_cast<size_t>(rows / 128));
+        for (size_t i = 0; i < numbers.size(); i++) numbers[i] = static_cast<int32_t>(i % static_cast<size_t>(adapters));
+        Memory& there = memory.emplace_back(column_, r.inputs[6]);
+        there.write(numbers.data());
+        in[6] = there.address();
+      }
       for (const TensorType& type : r.outputs) out.push_back(fresh(type, 1));
       for (size_t i : {0, 3, 4}) din[i] = fresh({gradient_type(op.inputs[i].role, r.inputs[i].dtype), r.inputs[i].shape}, 1);
       Step step(column_, {1, 1, 1, 1});
@@ -219,6 +228,7 @@ int main(int argc, char** argv) {
   rows.product("matmul_gelu_25216x3072x768", 25216, 3072, 768, true);
   rows.product("matmul_gelu_4096x4096x4096", 4096, 4096, 4096, true);
   for (auto [width, rank] : {std::pair<int64_t, int64_t>{768, 8}, {2048, 16}, {4096, 64}}) rows.lora(8192, width, rank);
+  rows.lora(8192, 768, 8, 8);
   rows.cross_entropy(8192, 50257);
   rows.merge(8192, 16);
   constexpr int64_t kElements = 100'000'000;

@@ -3,13 +3,16 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "cuda/column.h"
 #include "matmul/choice.h"
 #include "net.h"
+#include "op_run.h"
 
 using namespace graft;
 using namespace graft::test;
@@ -167,6 +170,40 @@ void plans(Harness& harness) {
   });
 }
 
+// What is written to stderr meanwhile.
+std::string told(const std::function<void()>& body) {
+  std::FILE* file = std::tmpfile();
+  std::fflush(stderr);
+  const int before = dup(2);
+  dup2(fileno(file), 2);
+  body();
+  std::fflush(stderr);
+  dup2(before, 2);
+  close(before);
+  std::rewind(file);
+  std::string all;
+  for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) all += static_cast<char>(c);
+  std::fclose(file);
+  return all;
+}
+
+void attention(Harness& harness) {
+  harness.test("attention that waits for a device is told of where its heads fit it alone", [&] {
+    auto column = make_cuda_column(0);
+    ProductChoice choice;
+    choice.matmul = MatmulPolicy::Auto;
+    column->choose(choice);
+    const OpDef& op = *find_op("attention");
+    for (int64_t size : {12, 136, 16}) {
+      const OpCase c{text(size), {{{2, 7, 3 * size}}, absent(), absent(), absent()}, {{"heads", 1}}, 2};
+      std::string name;
+      const std::string line = told([&] { name = column->prepare(make_request(op, c, DType::BF16, Pass::Forward, {}))->name(); });
+      harness.expect(name == "own:attention:cuda", "heads of ", size, ": ", name);
+      harness.expect((line.find("lets in own:mma:attention") != std::string::npos) == (size == 16), "heads of ", size, ": ", line);
+    }
+  });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -174,5 +211,6 @@ int main(int argc, char** argv) {
   unsetenv("GRAFT_MATMUL");  // which ctest sets
   choices(harness);
   plans(harness);
+  attention(harness);
   return harness.finish();
 }
