@@ -113,7 +113,10 @@ struct NormIncoming {
     }
     if (signs) {
       const unsigned bits = static_cast<unsigned>(signs[i >> 3]) >> (i & 7);  // of elements i to i + 3: one byte
-      for (int k = 0; k < 4; k++) g.v[k] *= bits >> k & 1 ? 1.f : low;
+      for (int k = 0; k < 4; k++) {
+        const float slope = bits >> k & 1 ? 1.f : low;
+        g.v[k] *= slope;
+      }
     }
     return g;
   }

@@ -53,7 +53,10 @@ struct Signs {
     for (int half = 0; half < 2; half++) {
       const int64_t at = 8 * i + 4 * half;
       const Four v = load4(x, at, at + 4 <= n ? 4 : static_cast<int>(n - at), whole);
-      for (int e = 0; e < 4; e++) byte |= static_cast<unsigned>(v.v[e] > 0 && !(v.v[e] >= below)) << (4 * half + e);
+      for (int e = 0; e < 4; e++) {
+        const bool counts = v.v[e] > 0 && !(v.v[e] >= below);
+        if (counts) byte |= 1u << (4 * half + e);
+      }
     }
     bits[i] = static_cast<uint8_t>(byte);
   }

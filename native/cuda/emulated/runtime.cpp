@@ -188,6 +188,8 @@ cudaError_t cudaMallocFromPoolAsync(void** address, size_t bytes, cudaMemPool_t,
   return take(address, bytes);
 }
 cudaError_t cudaFreeAsync(void* address, cudaStream_t stream) {
+  std::lock_guard<std::recursive_mutex> lost_guard(graft::emulated::state().lock);
+  if (graft::emulated::state().fault && within(blocks, address, 1)) graft::emulated::state().lost.push_back(address);
   GRAFT_ENTER(true);
   if (!usable(stream)) return cudaErrorInvalidResourceHandle;
   if (!within(blocks, address, 1)) return cudaErrorInvalidValue;

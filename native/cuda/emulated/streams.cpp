@@ -1,5 +1,7 @@
 #include "emulated/streams.h"
 
+#include <utility>
+
 #include "emulated/streams_state.h"
 #include "error.h"
 
@@ -146,6 +148,7 @@ void heal() {
   std::lock_guard<std::recursive_mutex> guard(state().lock);
   state().kernels_to_fault = 0;
   state().fault = cudaSuccess;
+  for (void* address : std::exchange(state().lost, {})) cudaFree(address);
 }
 
 }  // namespace graft::emulated

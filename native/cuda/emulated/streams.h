@@ -29,7 +29,8 @@ int64_t host_calls();
 int64_t work_on(EmulatedStream* stream);
 int64_t waits();
 
-// From now on the device answers as after a fault in the kernel that runs as number `kernel` (1: the next), until heal().
+// From now on the device answers as after a fault in the kernel that runs as number `kernel` (1: the next), until heal(), which also takes back
+// what was given back meanwhile.
 void fault_at(int64_t kernel);
 void heal();
 

@@ -65,6 +65,7 @@ struct State {
   std::exception_ptr thrown;
   int64_t calls = 0, kernels_to_fault = 0;
   cudaError_t fault = cudaSuccess;
+  std::vector<void*> lost;  // memory that the device did not take back, as it had faulted
   std::thread::id capturing;
   bool capture_broken = false;
 };

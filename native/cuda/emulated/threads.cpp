@@ -12,40 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "emulated/stacks.h"
 #include "error.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
-
-#if !defined(__x86_64__)
-#error "the emulation of kernels switches stacks on x86-64 alone"
-#endif
-
-// Saves the callee's registers on the stack that runs, its stack pointer in *save, and goes on where `to` was saved. System V ABI:
-// rbx, rbp and r12 to r15 survive a call.
-extern "C" void graft_switch_stack(void** save, void* to);
-asm(R"(
-.text
-.type graft_switch_stack, @function
-graft_switch_stack:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size graft_switch_stack, .-graft_switch_stack
-)");
 
 namespace graft::emulated {
 namespace {
@@ -64,7 +32,7 @@ struct Copy {
 };
 
 struct Fibre {
-  void* stack_pointer;
+  Stack stack;
   Coordinates index;
   State state;
   uint32_t mask;
@@ -106,7 +74,7 @@ class Block {
       while (!rounds()) release_barrier();
     } catch (...) {
       running = before;
-      forget_stacks();
+      Stack::forget(stacks_, stack_count_ * kStack);
       throw;
     }
     running = before;
@@ -123,7 +91,7 @@ class Block {
     f.state = state;
     f.mask = mask;
     f.place = place;
-    graft_switch_stack(&f.stack_pointer, scheduler_);
+    f.stack.leave_for(scheduler_);
   }
   void copy_later(void* to, const void* from, size_t bytes, size_t whole) {
     for (const void* p : {static_cast<const void*>(to), from}) require_aligned(p, whole);
@@ -174,14 +142,14 @@ class Block {
  private:
   static void begin() {
     Block* block = running;
+    block->scheduler_.left();
     try {
       (*block->thread_)();
     } catch (...) {
       block->failure_ = std::current_exception();  // nothing may leave a fibre's stack
     }
     block->current_->state = State::Done;
-    graft_switch_stack(&block->current_->stack_pointer, block->scheduler_);
-    std::abort();  // a thread that is done is never resumed
+    block->current_->stack.end_for(block->scheduler_);
   }
 
   void prepare() {
@@ -202,12 +170,7 @@ class Block {
       f.state = State::Ready;
       f.copies.clear();
       f.groups = 0;
-      // As graft_switch_stack leaves a stack: six registers, then where to go on; a return address that nobody uses keeps it aligned.
-      void** top = reinterpret_cast<void**>(stacks_ + (i + 1) * kStack - 64);
-      *--top = nullptr;
-      *--top = reinterpret_cast<void*>(&Block::begin);
-      for (int k = 0; k < 6; k++) *--top = nullptr;
-      f.stack_pointer = top;
+      f.stack = Stack(stacks_ + i * kStack, kStack, &Block::begin);
     }
   }
 
@@ -249,7 +212,7 @@ class Block {
 
   void resume(Fibre& f) {
     current_ = &f;
-    graft_switch_stack(&scheduler_, f.stack_pointer);
+    scheduler_.leave_for(f.stack);
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
@@ -295,13 +258,6 @@ class Block {
     for (Fibre& f : fibres_) f.state = State::Ready;
   }
 
-  // Fibres that were left in the middle of a call leave their frames marked.
-  void forget_stacks() {
-#if defined(__SANITIZE_ADDRESS__)
-    __asan_unpoison_memory_region(stacks_, stack_count_ * kStack);
-#endif
-  }
-
   std::vector<Fibre> fibres_;
   struct Snapshot {
     alignas(16) unsigned char value[kExchanged];
@@ -310,7 +266,7 @@ class Block {
   std::deque<Piece> pieces_;
   char* stacks_ = nullptr;
   size_t stack_count_ = 0;
-  void* scheduler_ = nullptr;
+  Stack scheduler_;
   const std::function<void()>* thread_ = nullptr;
   uint64_t seed_ = 0;
   std::exception_ptr failure_;
