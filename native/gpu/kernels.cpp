@@ -59,9 +59,10 @@ class Rows {
     });
   }
 
-  void product(const std::string& name, int64_t m, int64_t n, int64_t k, bool gelu) {
+  void product(const std::string& name, int64_t m, int64_t n, int64_t k, bool gelu, DType type = DType::BF16, F32Product f32 = F32Product::Exact) {
     row(name, [&] {
-      ProductRequest r = contiguous_product(m, n, k, DType::BF16, false, true);
+      ProductRequest r = contiguous_product(m, n, k, type, false, true);
+      r.f32 = f32;
       r.bias = gelu;
       if (gelu) r.epilogue.activation = Activation::GeluExact;
       Memory a = normal(column_, {r.type, {m, k}}), b = normal(column_, {r.type, {n, k}}), bias = normal(column_, {DType::F32, {n}}), c(column_, {r.result, {m, n}});
@@ -84,9 +85,7 @@ class Rows {
       r.node = "lora";
       for (const AttributeDef& a : op.attributes) r.attributes[a.name] = a.fallback;
       r.attributes["factor"] = 2;
-      TensorType none;
-      none.shape.rank = -1;
-      r.inputs = {{DType::BF16, {rows, width}}, {DType::BF16, {width, width}}, {DType::F32, {width}}, {DType::BF16, {rank, width}}, {DType::BF16, {width, rank}}, none, none, none};
+      r.inputs = {{DType::BF16, {rows, width}}, {DType::BF16, {width, width}}, {DType::F32, {width}}, {DType::BF16, {rank, width}}, {DType::BF16, {width, rank}}, none(), none(), none()};
       if (adapters) r.inputs[3].shape = {adapters, rank, width}, r.inputs[4].shape = {adapters, width, rank}, r.inputs[6] = {DType::I32, {rows / 128}};
       r.outputs = op.infer(r.call());
       r.constant = {false, true, true, false, false, false, false, false};
@@ -126,32 +125,18 @@ class Rows {
     });
   }
 
+  // In place; each logit read once and written once.
   void cross_entropy(int64_t rows, int64_t classes) {
     row(text("cross_entropy_", rows, "x", classes), [&] {
-      const OpDef& op = *find_op("softmax_cross_entropy");
-      Request r;
-      r.op = &op;
-      r.node = "loss";
-      r.pass = Pass::Loss;
-      for (const AttributeDef& a : op.attributes) r.attributes[a.name] = a.fallback;
-      TensorType none;
-      none.shape.rank = -1;
-      r.inputs = {{DType::BF16, {rows, classes}}, {DType::I32, {rows}}, none};
-      r.outputs = op.infer(r.call());
-      r.constant.assign(3, false);
-      r.modes = {GradMode::Overwrite, GradMode::Ignore, GradMode::Ignore};
-      r.preferred.resize(3);
-      r.compute = DType::BF16;
-      r.batch = static_cast<int>(rows);
-      auto kernel = column_.prepare(r);
-      Memory logits = normal(column_, r.inputs[0]), labels(column_, r.inputs[1]), loss(column_, r.outputs[0]), scratch(column_, kernel->scratch_bytes());
-      std::vector<int32_t> targets(static_cast<size_t>(rows));
-      for (size_t i = 0; i < targets.size(); i++) targets[i] = static_cast<int32_t>(i * 389 % static_cast<size_t>(classes));
-      labels.write(targets.data());
-      Step step(column_, {1, 1, static_cast<int>(rows), 1});
-      void *in[] = {logits.address(), labels.address(), nullptr}, *out[] = {loss.address()}, *din[] = {logits.address(), nullptr, nullptr};
-      time(*kernel, Args{in, out, din, nullptr, nullptr, nullptr, nullptr, nullptr, scratch.address(), step.block()},
-           4.0 * static_cast<double>(rows) * static_cast<double>(classes), 0);  // each logit read once and written once
+      loss("softmax_cross_entropy", {{DType::BF16, {rows, classes}}, {DType::I32, {rows}}, none()}, 1, true, classes, 4.0 * static_cast<double>(rows) * static_cast<double>(classes), 0);
+    });
+  }
+
+  // With the gradients of x and of the weight; never all logits at a time.
+  void linear_cross_entropy(int64_t rows, int64_t width, int64_t classes) {
+    row(text("linear_cross_entropy_", rows, "x", width, "x", classes), [&] {
+      loss("linear_cross_entropy", {{DType::BF16, {rows, width}}, {DType::BF16, {classes, width}}, none(), {DType::I32, {rows}}, none()}, 2, false, classes, 0,
+           6.0 * static_cast<double>(rows) * static_cast<double>(width) * static_cast<double>(classes));
     });
   }
 
@@ -198,6 +183,54 @@ class Rows {
   }
 
  private:
+  static TensorType none() {
+    TensorType type;
+    type.shape.rank = -1;
+    return type;
+  }
+
+  // A loss with the gradients of its first inputs; in_place: the first one's written over it.
+  void loss(const char* name, std::vector<TensorType> inputs, size_t wanted, bool in_place, int64_t classes, double bytes, double flops) {
+    const OpDef& op = *find_op(name);
+    const int rows = static_cast<int>(inputs[0].shape[0]);
+    Request r;
+    r.op = &op;
+    r.node = "loss";
+    r.pass = Pass::Loss;
+    for (const AttributeDef& a : op.attributes) r.attributes[a.name] = a.fallback;
+    r.inputs = std::move(inputs);
+    r.outputs = op.infer(r.call());
+    r.constant.assign(r.inputs.size(), false);
+    r.modes.assign(r.inputs.size(), GradMode::Ignore);
+    std::fill_n(r.modes.begin(), wanted, GradMode::Overwrite);
+    r.preferred.resize(r.inputs.size());
+    r.weights_may_pack = false;
+    r.compute = DType::BF16;
+    r.batch = rows;
+    auto kernel = column_.prepare(r);
+    std::deque<Memory> memory;
+    std::vector<void*> in, din(r.inputs.size(), nullptr);
+    for (size_t i = 0; i < r.inputs.size(); i++) {
+      const TensorType& type = r.inputs[i];
+      if (type.shape.rank < 0) {
+        in.push_back(nullptr);
+      } else if (type.dtype == DType::I32) {
+        std::vector<int32_t> targets(static_cast<size_t>(rows));
+        for (size_t t = 0; t < targets.size(); t++) targets[t] = static_cast<int32_t>(t * 389 % static_cast<size_t>(classes));
+        in.push_back(memory.emplace_back(column_, type).address());
+        memory.back().write(targets.data());
+      } else {
+        in.push_back(memory.emplace_back(normal(column_, type, i == 0 ? 1 : 0.02)).address());
+      }
+    }
+    if (in_place) din[0] = in[0];
+    for (size_t i = in_place; i < wanted; i++) din[i] = memory.emplace_back(column_, TensorType{gradient_type(op.inputs[i].role, r.inputs[i].dtype), r.inputs[i].shape}).address();
+    Memory result(column_, r.outputs[0]), scratch(column_, kernel->scratch_bytes());
+    Step step(column_, {1, 1, rows, 1});
+    void* out[] = {result.address()};
+    time(*kernel, Args{in.data(), out, din.data(), nullptr, nullptr, nullptr, nullptr, nullptr, scratch.address(), step.block()}, bytes, flops);
+  }
+
   Column& column_;
   const Options& options_;
   Clock clock_;
@@ -225,11 +258,14 @@ int main(int argc, char** argv) {
   rows.product("matmul_4096x4096x4096", 4096, 4096, 4096, false);
   rows.product("matmul_8192x8192x8192", 8192, 8192, 8192, false);
   for (int64_t n : {2304, 768, 3072}) rows.product(text("matmul_25216x", n, "x768"), 25216, n, 768, false);
+  for (F32Product f32 : {F32Product::Exact, F32Product::Tf32, F32Product::Bf16x3, F32Product::Bf16x6})
+    rows.product(text("matmul_f32_4096x4096x4096_", name_of(f32)), 4096, 4096, 4096, false, DType::F32, f32);
   rows.product("matmul_gelu_25216x3072x768", 25216, 3072, 768, true);
   rows.product("matmul_gelu_4096x4096x4096", 4096, 4096, 4096, true);
   for (auto [width, rank] : {std::pair<int64_t, int64_t>{768, 8}, {2048, 16}, {4096, 64}}) rows.lora(8192, width, rank);
   rows.lora(8192, 768, 8, 8);
   rows.cross_entropy(8192, 50257);
+  rows.linear_cross_entropy(8192, 768, 50257);
   rows.merge(8192, 16);
   constexpr int64_t kElements = 100'000'000;
   rows.adamw("adamw_100m", kElements, nullptr);

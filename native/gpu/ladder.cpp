@@ -38,7 +38,8 @@ int main(int argc, char** argv) {
   ladder.products();
   ladder.services();
   for (auto [m, n, k] : {std::array<int64_t, 3>{4096, 4096, 4096}, {8192, 8192, 8192}, {25216, 2304, 768}, {25216, 768, 3072}, {4099, 1031, 517}, {96, 8192, 64}, {16, 16, 65536}})
-    gpu::large_product(harness, *column, m, n, k);
+    gpu::large_product(harness, *column, m, n, k, gpu::bf16_kinds());
+  for (auto [m, n, k] : {std::array<int64_t, 3>{4096, 4096, 4096}, {4099, 1031, 517}, {16, 16, 65536}}) gpu::large_product(harness, *column, m, n, k, gpu::f32_kinds());
   device_plans(harness, [&] { return std::make_shared<Device>(make_cuda_column(number), 1, 1); });
   return harness.finish();
 }

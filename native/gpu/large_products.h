@@ -9,16 +9,32 @@
 
 namespace graft::gpu {
 
-// In bf16, with F32 and with bf16 results, each factor as it is and transposed.
-inline void large_product(test::Harness& harness, Column& column, int64_t m, int64_t n, int64_t k) {
+struct LargeKind {
+  std::string label;
+  DType type, result, factors;  // factors: what their numbers are rounded to
+  F32Product f32;
+  double dropped;               // at most, of the sizes of a sum's terms
+};
+
+// TF32 is given numbers that it holds whole; of two bf16 parts three products of 2^-18 are left out, of three parts what F32 drops too.
+inline std::vector<LargeKind> bf16_kinds() { return {{"bf16", DType::BF16, DType::BF16, DType::BF16, F32Product::Exact, 0}, {"f32", DType::BF16, DType::F32, DType::BF16, F32Product::Exact, 0}}; }
+inline std::vector<LargeKind> f32_kinds() {
+  return {{"exact", DType::F32, DType::F32, DType::F32, F32Product::Exact, 0},
+          {"tf32", DType::F32, DType::F32, DType::BF16, F32Product::Tf32, 0},
+          {"bf16x3", DType::F32, DType::F32, DType::F32, F32Product::Bf16x3, 3 * 0x1p-18},
+          {"bf16x6", DType::F32, DType::F32, DType::F32, F32Product::Bf16x6, 0}};
+}
+
+// Each factor as it is and transposed.
+inline void large_product(test::Harness& harness, Column& column, int64_t m, int64_t n, int64_t k, const std::vector<LargeKind>& kinds) {
   const int64_t sampled = std::clamp<int64_t>((int64_t{1} << 25) / k, 200, 4000);
-  for (DType result : {DType::BF16, DType::F32})
+  for (const LargeKind& kind : kinds)
     for (auto [ta, tb, label] : {std::tuple<bool, bool, const char*>{false, true, "nt"}, {false, false, "nn"}, {true, false, "tn"}})
-      harness.test(text("large_product/", label, "_", m, "x", n, "x", k, "/", name_of(result)), [&, ta = ta, tb = tb] {
-        ProductRequest r = contiguous_product(m, n, k, DType::BF16, ta, tb);
-        r.result = result;
-        const std::vector<float> a = normal_values(DType::BF16, m * k), b = normal_values(DType::BF16, n * k, 0.5);
-        Memory left(column, {DType::BF16, {m * k}}), right(column, {DType::BF16, {k * n}}), c(column, {result, {m * n}});
+      harness.test(text("large_product/", label, "_", m, "x", n, "x", k, "/", kind.label), [&, ta = ta, tb = tb] {
+        ProductRequest r = contiguous_product(m, n, k, kind.type, ta, tb);
+        r.result = kind.result, r.f32 = kind.f32;
+        const std::vector<float> a = normal_values(kind.factors, m * k), b = normal_values(kind.factors, n * k, 0.5);
+        Memory left(column, {kind.type, {m * k}}), right(column, {kind.type, {k * n}}), c(column, {kind.result, {m * n}});
         fill(column, left, a);
         fill(column, right, b);
         fill(column, c, {NAN});
@@ -42,9 +58,9 @@ inline void large_product(test::Harness& harness, Column& column, int64_t m, int
             sum += term;
             size += std::fabs(term);
           }
-          const double got = test::element(first.data(), result, i * n + j);
+          const double got = test::element(first.data(), kind.result, i * n + j);
           // bf16 results round once, by half of 2^-8; tensor cores add with a few bits less than F32 has
-          const double allowed = (result == DType::BF16 ? 0x1p-8 * std::fabs(sum) : 0) + 4e-6 * size;
+          const double allowed = (kind.result == DType::BF16 ? 0x1p-8 * std::fabs(sum) : 0) + (4e-6 + kind.dropped) * size;
           harness.expect(std::fabs(got - sum) <= allowed, kernel->name(), ": element [", i, ", ", j, "]: expected ", sum, ", got ", got, ", allowed ", allowed);
         }
       });

@@ -82,7 +82,7 @@ void choices(Harness& harness) {
     device.capability = 80;
   });
   harness.test("an own kernel that is not in the table is off, and its name is told where only it takes the product", [&] {
-    for (const char* kernel : {"wgmma", "mma", "parts", "none"})
+    for (const char* kernel : {"wgmma", "mma", "tf32", "parts", "attention", "none"})
       for (int capability : cuda::recorded_on(kernel)) harness.expect(capability >= 80 && capability < 200, kernel, " on compute capability ", capability);
     harness.expect(!cuda::admits_own(device, "none"), "a kernel of no name is let in");
     device.choice.matmul = MatmulPolicy::Own;

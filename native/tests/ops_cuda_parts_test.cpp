@@ -1,4 +1,4 @@
-// mma products from within: F32 by bf16 parts, how far from double they are beside exact F32; the order of tiles; how sums are cut.
+// mma products from within: F32 by bf16 parts and as TF32, how far from double they are; the order of tiles; how sums are cut.
 #include "cuda/column.h"
 #include "cuda/emulated/threads.h"
 #include "cuda/matmul/mma_product.cuh"
@@ -24,7 +24,7 @@ ProductCase product_of(int64_t m, int64_t n, int64_t k, bool ta, bool tb, F32Pro
   r.c = {n, 1, m * n};
   r.bias = r.epilogue.residual = true;
   r.f32 = f32;
-  return {text(m, "x", n, "x", k), r};
+  return {text(m, "x", n, "x", k), r, false};
 }
 
 }  // namespace
@@ -53,6 +53,31 @@ int main(int argc, char** argv) {
           const ProductCase again = product_of(m, n, k, ta, tb, F32Product::Bf16x6);
           harness.expect(run_product(harness, *column, again) == run_product(harness, *column, again), "the second run gave other bits");
         });
+  // Factors are rounded to 11 bits, a half unit each at random; sums are cut with each of k / 8 instructions.
+  for (auto [m, n, k] : {std::tuple<int64_t, int64_t, int64_t>{33, 17, 7}, {70, 40, 96}, {9, 24, 1100}, {130, 72, 64}})
+    for (bool ta : {false, true})
+      for (bool tb : {false, true})
+        harness.test(text("tf32/", m, "x", n, "x", k, ta ? "_t" : "_n", tb ? "t" : "n"), [&, m = m, n = n, k = k] {
+          const ProductCase c = product_of(m, n, k, ta, tb, F32Product::Tf32);
+          harness.expect(column->prepare(c.request)->name() == "own:mma:product_tf32:cuda", "made by ", column->prepare(c.request)->name());
+          const std::vector<double> once = run_product(harness, *column, c);
+          const double error = error_of(run_product(harness, *reference, c), once);
+          harness.expect(error <= 0x1p-11 + static_cast<double>(k) / 8 * 0x1p-24, "error ", error);
+          harness.expect(error > 0x1p-15, "as good as F32: was the permission taken? ", error);
+          harness.expect(once == run_product(harness, *column, c), "the second run gave other bits");
+        });
+  // What TF32 holds whole is multiplied exactly: every layout, second pair and epilogue of the bf16 products.
+  for (ProductCase c : product_cases()) {
+    if (c.request.type != DType::BF16) continue;
+    c.request.type = c.request.result = DType::F32;
+    c.request.f32 = F32Product::Tf32;
+    c.short_factors = true;
+    harness.test("tf32/of_" + c.label, [&, c] {
+      harness.expect(column->prepare(c.request)->name() == "own:mma:product_tf32:cuda", "made by ", column->prepare(c.request)->name());
+      const double error = error_of(run_product(harness, *reference, c), run_product(harness, *column, c));
+      harness.expect(error <= 0x1p-22 + static_cast<double>(c.request.k + c.request.k2) / 8 * 0x1p-24, "error ", error);
+    });
+  }
   harness.test("every tile of a result is one block's", [&] {
     for (int tiles_m : {1, 7, 8, 9, 24, 197})
       for (int tiles_n : {1, 3, 16, 24}) {

@@ -7,6 +7,7 @@ namespace graft::test {
 struct ProductCase {
   std::string label;
   ProductRequest request;
+  bool short_factors = false;  // of eight bits, as BF16's are
 };
 
 // Every operand contiguous; a and b stored transposed where asked.
@@ -18,7 +19,7 @@ inline std::vector<ProductCase> product_cases() {
     r.a = {ta ? 1 : k, ta ? m : 1, m * k};
     r.b = {tb ? 1 : n, tb ? k : 1, k * n};
     r.c = {n, 1, m * n};
-    all.push_back({std::move(label), r});
+    all.push_back({std::move(label), r, false});
     return all.back().request;
   };
   for (bool ta : {false, true})
@@ -85,7 +86,7 @@ inline std::vector<double> run_product(Harness& harness, Column& column, const P
   auto operand = [&](const char* what, DType type, int64_t count) {
     Random random(harness.seed(), c.label + what);
     std::vector<double> values(static_cast<size_t>(count));
-    for (double& v : values) v = rounded(random.normal(), type);
+    for (double& v : values) v = rounded(random.normal(), c.short_factors ? DType::BF16 : type);
     return Buffer(column, {type, {count}}, values);
   };
   Buffer a = operand("/a", r.type, r.batch * r.m * r.k), b = operand("/b", r.type, r.batch * r.k * r.n), bias = operand("/bias", DType::F32, r.n);

@@ -25,12 +25,16 @@ def compiled(function, mode="default"):
     return function if small else torch.compile(function, mode=mode, dynamic=False)
 
 
-def product(name, m, n, k):
+def product(name, m, n, k, dtype=torch.bfloat16, tf32=False):
     m, n, k = shape(m, n, k)
 
     def body(row, side):
-        x, w, out = normal(m, k), normal(n, k), normal(m, n)
-        rows.time(row, side, lambda: torch.mm(x, w.t(), out=out))
+        x, w, out = normal(m, k, dtype=dtype), normal(n, k, dtype=dtype), normal(m, n, dtype=dtype)
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        try:
+            rows.time(row, side, lambda: torch.mm(x, w.t(), out=out))
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = False
 
     rows.row(name, "cublas", body)
 
@@ -87,6 +91,23 @@ def cross_entropy(samples, classes):
         rows.row(name, side, body)
 
 
+def linear_cross_entropy(samples, width, classes):
+    name = f"linear_cross_entropy_{samples}x{width}x{classes}"
+    samples, width, classes = shape(samples, width, classes)
+
+    def loss(x, w, labels):
+        return F.cross_entropy(F.linear(x, w).float(), labels)
+
+    def body(row, side):
+        x, w = normal(samples, width).requires_grad_(), normal(classes, width, deviation=0.02).requires_grad_()
+        labels = torch.randint(0, classes, (samples,), device=rows.device)
+        call = compiled(loss) if side == "torch.compile" else loss
+        rows.time(row, side, lambda: torch.autograd.grad(call(x, w, labels), (x, w)))
+
+    for side in ("torch", "torch.compile"):
+        rows.row(name, side, body)
+
+
 def merge(n, rank):
     name = f"merge_{n}_r{rank}"
     n, rank = shape(n, rank)
@@ -126,11 +147,14 @@ product("matmul_4096x4096x4096", 4096, 4096, 4096)
 product("matmul_8192x8192x8192", 8192, 8192, 8192)
 for n in (2304, 768, 3072):
     product(f"matmul_25216x{n}x768", 25216, n, 768)
+for f32 in ("exact", "tf32", "bf16x3", "bf16x6"):  # cuBLAS has no products of bf16 parts to compare: exact stands beside them
+    product(f"matmul_f32_4096x4096x4096_{f32}", 4096, 4096, 4096, torch.float32, f32 == "tf32")
 product_gelu("matmul_gelu_25216x3072x768", 25216, 3072, 768)
 product_gelu("matmul_gelu_4096x4096x4096", 4096, 4096, 4096)
 for width, rank in ((768, 8), (2048, 16), (4096, 64)):
     lora(8192, width, rank)
 cross_entropy(8192, 50257)
+linear_cross_entropy(8192, 768, 50257)
 merge(8192, 16)
 adamw("adamw_100m", None)
 adamw("adamw_100m_blocks_masked", (0.1, 1024))

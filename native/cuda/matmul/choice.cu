@@ -214,7 +214,8 @@ std::unique_ptr<Kernel> make_product(const Device& device, const ProductRequest&
   static const std::vector<Candidate> others = {
       {"wgmma", Kind::Tensor, recorded_on("wgmma"), true, make_wgmma_product},
       {"mma", Kind::Tensor, recorded_on("mma"), false, make_mma_product},
-      {"parts", Kind::Tensor, recorded_on("parts"), false, make_parts_product},  // takes F32 alone, which mma does not
+      {"tf32", Kind::Tensor, recorded_on("tf32"), false, make_tf32_product},  // this and the next take F32 alone, each where it is permitted
+      {"parts", Kind::Tensor, recorded_on("parts"), false, make_parts_product},
       {"simt", Kind::Simt, {}, false, make_simt_product},
   };
   const ChoiceSettings settings = choice_settings(device);

@@ -37,22 +37,22 @@ MmaCut::MmaCut(const Device& d, int64_t batch, int64_t m, int64_t n, int slices)
 
 namespace {
 
-template <int kExtent, bool kAlongA, bool kAlongB>
+template <class T, int kExtent, bool kAlongA, bool kAlongB>
 void run(const Device& d, const MmaProduct& p) {
-  launch(mma_product<kExtent, kAlongA, kAlongB>,
-         {p.batch * p.splits * p.tiles_m * p.tiles_n, kMmaThreads, MmaBlock<kExtent, kAlongA, kAlongB>::kSharedBytes, d.stream}, p);
+  launch(mma_product<T, kExtent, kAlongA, kAlongB>,
+         {p.batch * p.splits * p.tiles_m * p.tiles_n, kMmaThreads, MmaBlock<T, kExtent, kAlongA, kAlongB>::kSharedBytes, d.stream}, p);
 }
 
-template <int kExtent>
+template <class T, int kExtent>
 void run(const Device& d, const MmaProduct& p, bool along_a, bool along_b) {
-  if (along_a) along_b ? run<kExtent, true, true>(d, p) : run<kExtent, true, false>(d, p);
-  else along_b ? run<kExtent, false, true>(d, p) : run<kExtent, false, false>(d, p);
+  if (along_a) along_b ? run<T, kExtent, true, true>(d, p) : run<T, kExtent, true, false>(d, p);
+  else along_b ? run<T, kExtent, false, true>(d, p) : run<T, kExtent, false, false>(d, p);
 }
 
-template <int kExtent, bool kAlongA, bool kAlongB>
+template <class T, int kExtent, bool kAlongA, bool kAlongB>
 void allow() {
-  const int bytes = static_cast<int>(MmaBlock<kExtent, kAlongA, kAlongB>::kSharedBytes);
-  check(cudaFuncSetAttribute(mma_product<kExtent, kAlongA, kAlongB>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "asking for more shared memory");
+  const int bytes = static_cast<int>(MmaBlock<T, kExtent, kAlongA, kAlongB>::kSharedBytes);
+  check(cudaFuncSetAttribute(mma_product<T, kExtent, kAlongA, kAlongB>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes), "asking for more shared memory");
 }
 
 // A factor as terms may have it: contiguous along the summed axis or along the other; lines of one number are both.
@@ -62,9 +62,10 @@ struct Layout {
   // x numbers along the axis that stays, `stays` elements apart; l along the one that is summed.
   Layout(int64_t x, int64_t l, int64_t stays, int64_t summed, int64_t step)
       : along_l(summed == 1 || l <= 1), along_x(stays == 1 || x <= 1), stays(stays), summed(summed), step(step) {}
+  template <class T>
   Lines at(const void* p, bool along) const {
     const int64_t line = along ? stays : summed;
-    return {static_cast<const Bf16*>(p), line, step, reinterpret_cast<uintptr_t>(p) % 16 == 0 && line % 8 == 0 && step % 8 == 0};
+    return {p, line, step, reinterpret_cast<uintptr_t>(p) % 16 == 0 && line % Depth<T>::kChunk == 0 && step % Depth<T>::kChunk == 0};
   }
 };
 
@@ -79,20 +80,27 @@ ProductRequest turned(const ProductRequest& r) {
 
 }  // namespace
 
+template <class T>
 void run_mma(const Device& d, const MmaCut& cut, MmaProduct p, bool along_a, bool along_b, void* scratch) {
   p.tiles_m = static_cast<int>(ceil_div(p.m, cut.extent)), p.tiles_n = static_cast<int>(ceil_div(p.n, cut.extent));
   p.splits = cut.splits, p.per_split = cut.per_split;
   p.partial = static_cast<float*>(scratch);
-  if (cut.extent == 128) run<128>(d, p, along_a, along_b);
-  else run<64>(d, p, along_a, along_b);
+  if (cut.extent == 128) run<T, 128>(d, p, along_a, along_b);
+  else run<T, 64>(d, p, along_a, along_b);
   if (p.splits > 1) finish_splits(d, p);
 }
 
+template <class T>
 bool allow_mma(const Device& d) {
-  if (d.most_shared < MmaBlock<128, true, true>::kSharedBytes) return false;
-  allow<128, true, true>(), allow<128, true, false>(), allow<128, false, true>(), allow<128, false, false>();
+  if (d.most_shared < MmaBlock<T, 128, true, true>::kSharedBytes) return false;
+  allow<T, 128, true, true>(), allow<T, 128, true, false>(), allow<T, 128, false, true>(), allow<T, 128, false, false>();
   return true;
 }
+
+template void run_mma<Bf16>(const Device&, const MmaCut&, MmaProduct, bool, bool, void*);
+template void run_mma<float>(const Device&, const MmaCut&, MmaProduct, bool, bool, void*);
+template bool allow_mma<Bf16>(const Device&);
+template bool allow_mma<float>(const Device&);
 
 bool fits_mma(int64_t batch, int64_t m, int64_t n, const MmaCut& cut) {
   const int64_t most = int64_t{1} << 30;
@@ -116,8 +124,11 @@ Finish finish_of(const ProductRequest& r, const Args& args) {
   return f;
 }
 
-std::unique_ptr<Kernel> make_mma_product(const Device& d, const ProductRequest& request) {
-  if (request.type != DType::BF16 || !storable(request.result)) return nullptr;
+namespace {
+
+template <class T>
+std::unique_ptr<Kernel> make_product_of(const Device& d, const ProductRequest& request, const char* name) {
+  if (!storable(request.result)) return nullptr;
   const bool by_columns = request.c.column != 1 && request.n > 1;
   if (by_columns && (request.c.row != 1 || request.bias)) return nullptr;
   const ProductRequest r = by_columns ? turned(request) : request;
@@ -128,19 +139,29 @@ std::unique_ptr<Kernel> make_mma_product(const Device& d, const ProductRequest& 
   const bool along_a = a.along_l && a2.along_l, along_b = b.along_l && b2.along_l;
   if (!along_a && !(a.along_x && (r.k2 == 0 || a2.along_x))) return nullptr;
   if (!along_b && !(b.along_x && (r.k2 == 0 || b2.along_x))) return nullptr;
-  const int slices = slices_of(r.k) + slices_of(r.k2);
+  const int slices = slices_of<T>(r.k) + slices_of<T>(r.k2);
   const MmaCut cut(d, r.batch, r.m, r.n, slices);
-  if (!fits_mma(r.batch, r.m, r.n, cut) || !allow_mma(d)) return nullptr;
-  return own(d, "mma:product", cut.scratch(r.batch, r.m, r.n), [=, &d](const Args& args) {
+  if (!fits_mma(r.batch, r.m, r.n, cut) || !allow_mma<T>(d)) return nullptr;
+  return own(d, name, cut.scratch(r.batch, r.m, r.n), [=, &d](const Args& args) {
     const size_t left = by_columns ? 1 : 0, right = 1 - left;
     MmaProduct p{};
     int terms = 0;
-    if (r.k > 0) p.terms[terms++] = {a.at(args.in[left], along_a), b.at(args.in[right], along_b), static_cast<int>(r.k)};
-    if (r.k2 > 0) p.terms[terms++] = {a2.at(args.in[4 + left], along_a), b2.at(args.in[4 + right], along_b), static_cast<int>(r.k2)};
+    if (r.k > 0) p.terms[terms++] = {a.at<T>(args.in[left], along_a), b.at<T>(args.in[right], along_b), static_cast<int>(r.k)};
+    if (r.k2 > 0) p.terms[terms++] = {a2.at<T>(args.in[4 + left], along_a), b2.at<T>(args.in[4 + right], along_b), static_cast<int>(r.k2)};
     p.m = static_cast<int>(r.m), p.n = static_cast<int>(r.n), p.slices = slices, p.batch = r.batch;
     p.finish = finish_of(r, args);
-    run_mma(d, cut, p, along_a, along_b, args.scratch);
+    run_mma<T>(d, cut, p, along_a, along_b, args.scratch);
   });
+}
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_mma_product(const Device& d, const ProductRequest& r) {
+  return r.type == DType::BF16 ? make_product_of<Bf16>(d, r, "mma:product") : nullptr;
+}
+
+std::unique_ptr<Kernel> make_tf32_product(const Device& d, const ProductRequest& r) {
+  return r.type == DType::F32 && r.f32 == F32Product::Tf32 ? make_product_of<float>(d, r, "mma:product_tf32") : nullptr;
 }
 
 }  // namespace graft::cuda

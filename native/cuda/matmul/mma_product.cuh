@@ -1,6 +1,6 @@
-// Products of bf16 factors on tensor cores by mma.sync, F32 sums. A product is a sum of terms, each a pair of factors of its own length,
+// Products of factors of T on tensor cores by mma.sync, bf16 or F32 rounded to TF32, F32 sums. A product is a sum of terms, each a pair of factors of its own length,
 // so that a low-rank update or the parts of an F32 factor run through the same pipeline as the product itself. A block makes one tile of
-// the result from slices of 32 that copies bring into four stages of shared memory while those before are multiplied. Where there are
+// the result from slices of 64 bytes that copies bring into four stages of shared memory while those before are multiplied. Where there are
 // too few tiles for the device, several blocks share a tile's slices and a second kernel adds up what they made, in a fixed order.
 #pragma once
 #include "matmul/finish.cuh"
@@ -40,7 +40,8 @@ struct TileOrder {
   }
 };
 
-// Where in the terms a slice lies.
+// Where in the terms a slice of kDepth lies.
+template <int kDepth>
 struct Slice {
   int term = 0, l = 0;
   __device__ Slice(const MmaProduct& p, int index) {
@@ -54,22 +55,28 @@ struct Slice {
 };
 
 // kExtent x kExtent results of a block, a quarter of a warp.
-template <int kExtent, bool kAlongA, bool kAlongB>
+template <class T, int kExtent, bool kAlongA, bool kAlongB>
 struct MmaBlock {
-  using A = Tile<kExtent, kAlongA>;
-  using B = Tile<kExtent, kAlongB>;
+  using A = Tile<T, kExtent, kAlongA>;
+  using B = Tile<T, kExtent, kAlongB>;
   static constexpr int kStage = A::kElements + B::kElements, kOwn = kExtent / 2, kHigh = kOwn / 16, kWide = kOwn / 8;
   static constexpr int kResultStride = kExtent + 8;
-  static constexpr size_t kPipelineBytes = sizeof(Bf16) * kStages * kStage, kResultBytes = sizeof(float) * kExtent * kResultStride;
+  static constexpr size_t kPipelineBytes = sizeof(T) * kStages * kStage, kResultBytes = sizeof(float) * kExtent * kResultStride;
   static constexpr size_t kSharedBytes = kPipelineBytes > kResultBytes ? kPipelineBytes : kResultBytes;
 };
 
-template <int kExtent, bool kAlongA, bool kAlongB>
+template <class T>
+__device__ __forceinline__ void multiply_as(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+  if constexpr (sizeof(T) == 4) multiply_tf32(c, a, b0, b1);
+  else multiply(c, a, b0, b1);
+}
+
+template <class T, int kExtent, bool kAlongA, bool kAlongB>
 __global__ void __launch_bounds__(kMmaThreads, 2) mma_product(const __grid_constant__ MmaProduct p) {
-  using Block = MmaBlock<kExtent, kAlongA, kAlongB>;
+  using Block = MmaBlock<T, kExtent, kAlongA, kAlongB>;
   using A = typename Block::A;
   using B = typename Block::B;
-  GRAFT_SHARED_DYNAMIC(Bf16, stages);
+  GRAFT_SHARED_DYNAMIC(T, stages);
   const int tiles = p.tiles_m * p.tiles_n, outer = static_cast<int>(blockIdx.x) / tiles;
   const int split = outer % p.splits;
   const int64_t matrix = outer / p.splits;
@@ -80,13 +87,13 @@ __global__ void __launch_bounds__(kMmaThreads, 2) mma_product(const __grid_const
 
   float sums[Block::kHigh][Block::kWide][4] = {};
   const int begin = split * p.per_split, end = begin + p.per_split < p.slices ? begin + p.per_split : p.slices, count = end - begin;
-  Slice slice(p, begin);
+  Slice<Depth<T>::kDepth> slice(p, begin);
   auto fetch = [&](int s) {
     if (s < count) {
       const Term& term = p.terms[slice.term];
-      Bf16* stage = stages + s % kStages * Block::kStage;
-      A::template fetch<kMmaThreads>(stage, term.a, term.a.p + matrix * term.a.step, first_i, p.m, slice.l, term.k);
-      B::template fetch<kMmaThreads>(stage + A::kElements, term.b, term.b.p + matrix * term.b.step, first_j, p.n, slice.l, term.k);
+      T* stage = stages + s % kStages * Block::kStage;
+      A::template fetch<kMmaThreads>(stage, term.a, term.a.matrix<T>(matrix), first_i, p.m, slice.l, term.k);
+      B::template fetch<kMmaThreads>(stage + A::kElements, term.b, term.b.matrix<T>(matrix), first_j, p.n, slice.l, term.k);
       slice.next(p);
     }
     commit_copies();  // a group for every slice, be it empty
@@ -96,19 +103,19 @@ __global__ void __launch_bounds__(kMmaThreads, 2) mma_product(const __grid_const
     wait_copies<kStages - 2>();
     __syncthreads();  // all have the slice, and are done with the one before it, whose stage is the next to be filled
     fetch(s + kStages - 1);
-    const Bf16* stage = stages + s % kStages * Block::kStage;
-    const Bf16 *left = A::template lane_address<true>(stage, own_i), *right = B::template lane_address<false>(stage + A::kElements, own_j);
+    const T* stage = stages + s % kStages * Block::kStage;
+    const T *left = A::template lane_address<true>(stage, own_i), *right = B::template lane_address<false>(stage + A::kElements, own_j);
 #pragma unroll
-    for (int l = 0; l < kDepth; l += 16) {
+    for (int l = 0; l < Depth<T>::kDepth; l += Depth<T>::kStep) {
       uint32_t a[Block::kHigh][4], b[Block::kWide / 2][4];
 #pragma unroll
-      for (int i = 0; i < Block::kHigh; i++) A::fragment(a[i], left, 16 * i, l);
+      for (int i = 0; i < Block::kHigh; i++) A::template fragment<true>(a[i], left, 16 * i, l);
 #pragma unroll
-      for (int j = 0; j < Block::kWide / 2; j++) B::fragment(b[j], right, 16 * j, l);
+      for (int j = 0; j < Block::kWide / 2; j++) B::template fragment<false>(b[j], right, 16 * j, l);
 #pragma unroll
       for (int i = 0; i < Block::kHigh; i++)
 #pragma unroll
-        for (int j = 0; j < Block::kWide; j++) multiply(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+        for (int j = 0; j < Block::kWide; j++) multiply_as<T>(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
     }
   }
   wait_copies<0>();
@@ -144,13 +151,16 @@ struct MmaCut {
   size_t scratch(int64_t batch, int64_t m, int64_t n) const { return splits == 1 ? 0 : aligned(sizeof(float) * static_cast<size_t>(splits * batch * m * n)); }
 };
 
-inline int slices_of(int64_t k) { return static_cast<int>(ceil_div(k, kDepth)); }
+template <class T>
+int slices_of(int64_t k) { return static_cast<int>(ceil_div(k, Depth<T>::kDepth)); }
 
 // Enqueues a product whose terms, m, n, batch and finish are filled in. along_a: whether neighbouring l of a are neighbours in memory.
+template <class T>
 void run_mma(const Device& d, const MmaCut& cut, MmaProduct p, bool along_a, bool along_b, void* scratch);
 // Whether blocks and results can be counted in 32 bits.
 bool fits_mma(int64_t batch, int64_t m, int64_t n, const MmaCut& cut);
 // Asks for the shared memory that run_mma needs, when a kernel is prepared. Whether the device has as much.
+template <class T>
 bool allow_mma(const Device& d);
 
 }  // namespace graft::cuda

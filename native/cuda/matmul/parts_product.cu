@@ -39,11 +39,11 @@ std::unique_ptr<Kernel> make_parts_product(const Device& d, const ProductRequest
   const bool six = r.f32 == F32Product::Bf16x6;
   if (r.type != DType::F32 || (!six && r.f32 != F32Product::Bf16x3) || !storable(r.result) || r.k2 > 0 || (r.c.column != 1 && r.n > 1)) return nullptr;
   const int64_t most = int64_t{1} << 30;
-  const int parts = six ? 3 : 2, terms = six ? 6 : 3, slices = terms * slices_of(r.k);
+  const int parts = six ? 3 : 2, terms = six ? 6 : 3, slices = terms * slices_of<Bf16>(r.k);
   if (r.m >= most || r.n >= most || r.k >= most / terms) return nullptr;
   const SplitFactor a(r.batch, r.m, r.k, r.a.row, r.a.column, r.a.step, parts), b(r.batch, r.n, r.k, r.b.column, r.b.row, r.b.step, parts);
   const MmaCut cut(d, r.batch, r.m, r.n, slices);
-  if (!fits_mma(r.batch, r.m, r.n, cut) || !allow_mma(d)) return nullptr;
+  if (!fits_mma(r.batch, r.m, r.n, cut) || !allow_mma<Bf16>(d)) return nullptr;
   auto bytes = [&](const SplitFactor& f) { return aligned(sizeof(Bf16) * static_cast<size_t>(parts * f.plane())); };
   return own(d, six ? "mma:product_bf16x6" : "mma:product_bf16x3", bytes(a) + bytes(b) + cut.scratch(r.batch, r.m, r.n), [=, &d](const Args& args) {
     Cut scratch(args.scratch);
@@ -58,7 +58,7 @@ std::unique_ptr<Kernel> make_parts_product(const Device& d, const ProductRequest
       for (int i = 0; i <= sum; i++) p.terms[term++] = {left.part(i), right.part(sum - i), static_cast<int>(r.k)};
     p.m = static_cast<int>(r.m), p.n = static_cast<int>(r.n), p.slices = slices, p.batch = r.batch;
     p.finish = finish_of(r, args);
-    run_mma(d, cut, p, left.along, right.along, scratch.take<char>(0));
+    run_mma<Bf16>(d, cut, p, left.along, right.along, scratch.take<char>(0));
   });
 }
 

@@ -13,6 +13,8 @@ std::unique_ptr<Kernel> make_mma_product(const Device& d, const ProductRequest& 
 // bf16 factors and results whose lines are contiguous and begin at multiples of 16 bytes, as must the operands; compute capability 9.x.
 // Never run on a device: not taken by itself.
 std::unique_ptr<Kernel> make_wgmma_product(const Device& d, const ProductRequest& r);
+// F32 factors rounded to TF32, where the request permits it; as make_mma_product otherwise.
+std::unique_ptr<Kernel> make_tf32_product(const Device& d, const ProductRequest& r);
 // F32 factors as sums of bf16 parts, where the request permits it.
 std::unique_ptr<Kernel> make_parts_product(const Device& d, const ProductRequest& r);
 

@@ -12,6 +12,7 @@ inline const std::vector<int>& recorded_on(const std::string& kernel) {
   static const std::map<std::string, std::vector<int>> table = {
       {"wgmma", {}},
       {"mma", {}},
+      {"tf32", {}},
       {"parts", {}},
       {"attention", {}},
   };
