@@ -59,7 +59,7 @@ int main(int argc, char** argv) {
   ladder.services();
   memory(harness, *column);
   missing_operations(harness, *column);
-  gpu::large_product(harness, *column, 131, 150, 70);
+  for (const auto& kinds : {gpu::bf16_kinds(), gpu::f32_kinds()}) gpu::large_product(harness, *column, 131, 150, 70, kinds);
   device_plans(harness, [] { return std::make_shared<Device>(make_cuda_column(0), 1, 1); });
   kept_signs(harness, [] { return std::make_shared<Device>(make_cuda_column(0), 1, 1); });
   std::printf("CUDA kernels exercised under emulation: %zu (%lld launches, fibre seed %llu)\n", emulated::kernels_launched(),
