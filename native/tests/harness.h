@@ -1,6 +1,7 @@
 // A small harness: named tests, a count at the end, buffers that notice who writes beside them.
 //   --case TEXT   runs only the tests whose name contains TEXT
 //   --seed N      other random data
+//   --part I/N    the Ith, from 1, of N parts of the tests, for parts that run side by side
 #pragma once
 #include <cmath>
 #include <cstdio>
@@ -22,6 +23,7 @@ class Harness {
     for (int i = 1; i + 1 < argc; i += 2) {
       if (std::string(argv[i]) == "--case") only_ = argv[i + 1];
       else if (std::string(argv[i]) == "--seed") seed_ = std::strtoull(argv[i + 1], nullptr, 10);
+      else if (std::string(argv[i]) == "--part") std::sscanf(argv[i + 1], "%d/%d", &part_, &parts_);
     }
   }
 
@@ -30,7 +32,7 @@ class Harness {
   // Runs body as the test `name`; an exception is a failure.
   template <class Body>
   void test(const std::string& name, Body body) {
-    if (name.find(only_) == std::string::npos) return;
+    if (name.find(only_) == std::string::npos || asked_++ % parts_ != part_ - 1) return;
     run_++;
     name_ = name;
     messages_ = 0;
@@ -102,7 +104,7 @@ class Harness {
  private:
   std::string program_, only_, name_;
   uint64_t seed_ = 1;
-  int run_ = 0, failed_ = 0, messages_ = 0;
+  int run_ = 0, failed_ = 0, messages_ = 0, part_ = 1, parts_ = 1, asked_ = 0;
 };
 
 // Random numbers that depend on the seed and a name alone.
